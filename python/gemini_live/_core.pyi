@@ -1,0 +1,96 @@
+"""The compiled hot path. It knows two shapes: ``realtimeInput`` with one blob going out, model audio coming in."""
+
+from typing_extensions import Buffer
+from typing import final
+
+BUILD_PROFILE: str
+"""``"release"`` or ``"debug"``; benchmarks refuse a debug build."""
+
+@final
+class AudioEncoder:
+    """Cuts sample blocks of any size into chunks of one size and writes each as a ``realtimeInput`` message.
+
+    The part of a block that does not fill a chunk is carried over to the next block. Safe to share between threads;
+    each call is atomic.
+
+    Args:
+        rate_hz: samples per second of the blocks, 1 to 768,000; declared to the service, which resamples.
+        chunk_samples: samples per channel of one chunk.
+
+    Raises:
+        ValueError: a rate or a chunk size out of range.
+    """
+
+    def __new__(cls, rate_hz: int = 16_000, chunk_samples: int = 320) -> AudioEncoder: ...
+    @property
+    def rate_hz(self) -> int: ...
+    @property
+    def chunk_samples(self) -> int: ...
+    @property
+    def message_bytes(self) -> int:
+        """Exact length of the message of a whole chunk, in bytes."""
+    @property
+    def pending_samples(self) -> int:
+        """Samples carried over, always less than ``chunk_samples``."""
+    @property
+    def nan_samples(self) -> int:
+        """How many NaNs were replaced by silence since the beginning."""
+    @property
+    def clipped_samples(self) -> int:
+        """How many samples were beyond full scale and saturated since the beginning."""
+    def encode(self, block: Buffer, /) -> tuple[bytes, ...]:
+        """Take a block; return the messages of the chunks that it completes, oldest first.
+
+        Args:
+            block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout; channels are averaged to mono.
+                ``int16`` is taken as it is, ``int32`` is divided by 65,536, ``uint8`` has its silence at 128,
+                ``float32`` and ``float64`` have full scale at ±1. Plain ``bytes`` and ``bytearray`` (and a
+                ``memoryview`` of them) are 16-bit little-endian mono.
+                Everything is rounded once, to the nearest, ties to even, and saturates at -32,768 and 32,767;
+                NaN becomes 0.
+
+        Raises:
+            TypeError: not a buffer, or a dtype that is not accepted, or a foreign byte order.
+            ValueError: no dimension, or more than two, zero channels, an empty block, or an odd number of raw bytes.
+        """
+    def encode_into(self, block: Buffer, out: Buffer, /) -> int:
+        """Like `encode`, but write the messages back to back into ``out`` and return how many there are.
+
+        Each is ``message_bytes`` long. Allocates nothing.
+
+        Raises:
+            BufferError: ``out`` is read-only, not contiguous bytes, or too small; the block was then not taken.
+        """
+    def flush(self) -> bytes | None:
+        """Return the message of what is carried over, shorter than a chunk, or ``None`` if nothing is."""
+
+def encode_video(image: Buffer, mime_type: str, /) -> bytes:
+    """Write an encoded image as a ``realtimeInput`` message.
+
+    Args:
+        image: contiguous bytes, JPEG or PNG by ``mime_type``.
+        mime_type: such as ``image/jpeg``; ASCII letters, digits and ``!#$&^_.+-/;=`` only.
+
+    Raises:
+        TypeError: not a buffer of bytes.
+        ValueError: an empty image or an impossible MIME type.
+    """
+
+def decode_audio(message: Buffer, /) -> tuple[bytes, int] | None:
+    """Recognise a server message that holds one piece of model audio and nothing else.
+
+    ``{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm;rate=24000","data":"…"}}]}}}``, with
+    white space between tokens, ``mimeType`` and ``data`` in either order, an optional ``"role":"model"`` on either side
+    of ``parts``, base64 of the standard or the URL-safe alphabet, padded or not, ``=``, ``+`` and ``/`` also as JSON
+    escapes.
+
+    Returns:
+        The samples as bytes and their rate in Hz (24,000 where the MIME type has none), or ``None`` for every other
+        input whatsoever, which the caller then parses in full.
+    """
+
+def decode_base64(text: bytes | str, /) -> bytes | None:
+    """Decode base64 of the standard or the URL-safe alphabet, padded or not; ``None`` if it is neither.
+
+    Padding, where present, must be right; bits beyond the last byte must be zero.
+    """

@@ -1,0 +1,462 @@
+//! Python's buffer protocol (PEP 3118): blocks read in any memory layout, messages written into the caller's memory.
+//!
+//! The only file with `unsafe`. `PyO3` has `PyBuffer`, which puts its `Py_buffer` on the heap: an allocation in each
+//! call, where `encode_into` promises none, and 15–30 ns more than a `Py_buffer` on the stack.
+//!
+//! The rules that make it sound:
+//!
+//! - A `Py_buffer` stays where `PyObject_GetBuffer` filled it, since its `shape` may point into itself (that is so for
+//!   `bytes`), and is released when the borrowing function returns. Hence functions that take a closure; no pointer
+//!   outlives its call.
+//! - The memory belongs to Python and another thread may write to it while it is read, at any time on a free-threaded
+//!   interpreter, and from native code that holds no GIL on every other. Samples are therefore copied out, by plain
+//!   reads through raw pointers, into scratch memory of ours before anything looks at their values. No reference to
+//!   typed data is ever made; a race can give wrong samples, nothing worse.
+//! - `&[u8]` is made of immutable `bytes` only. `&mut [u8]` is made of `out`, which the caller lends for the call.
+#![allow(unsafe_code)]
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::ptr;
+use std::slice;
+
+use pyo3::exceptions::{PyException, PyMemoryError};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::{ffi, intern, prelude::*};
+
+use crate::pcm::{Block, Defects, MAX_CHANNELS, SAMPLE_BYTES, Sample, convert};
+
+/// Why an object is not taken. The binding turns it into an exception.
+pub enum Fault {
+    /// The object is of a wrong type, or its items are.
+    Type(String),
+    /// Its type is right, its shape is not.
+    Value(String),
+    /// It cannot be written to.
+    Buffer(String),
+    /// The object's own exception.
+    Raised(PyErr),
+}
+
+/// Borrow the buffer of `object`, which is called `role` in error messages, for the duration of `action`.
+fn with_buffer<R>(
+    object: &Bound<'_, PyAny>,
+    role: &str,
+    action: impl FnOnce(&ffi::Py_buffer) -> PyResult<R>,
+) -> PyResult<R> {
+    struct Held(ffi::Py_buffer);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            // SAFETY: the interpreter is attached, as `object` is bound; the struct was filled by `PyObject_GetBuffer`
+            // or has a null `obj`, with which nothing happens.
+            unsafe { ffi::PyBuffer_Release(&raw mut self.0) }
+        }
+    }
+
+    let mut held = Held(ffi::Py_buffer::new());
+    // SAFETY: both pointers are valid, and `held` is not moved from here on.
+    let status =
+        unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut held.0, ffi::PyBUF_RECORDS_RO) };
+    if status != 0 {
+        let raised = PyErr::fetch(object.py());
+        return Err(not_a_buffer(object, role, raised).into());
+    }
+    action(&held.0)
+}
+
+#[cold]
+fn not_a_buffer(object: &Bound<'_, PyAny>, role: &str, raised: PyErr) -> Fault {
+    let py = object.py();
+    if raised.is_instance_of::<PyMemoryError>(py) || !raised.is_instance_of::<PyException>(py) {
+        return Fault::Raised(raised);
+    }
+    // Exporters differ: no buffer at all is a TypeError, `datetime64` a ValueError, a column of objects a BufferError.
+    Fault::Type(format!(
+        "{role} must be a buffer such as a NumPy array or bytes, not {}: {}",
+        type_name(object),
+        raised.value(py),
+    ))
+}
+
+fn type_name(object: &Bound<'_, PyAny>) -> String {
+    object
+        .get_type()
+        .name()
+        .map_or_else(|_| "this".to_owned(), |name| name.to_string())
+}
+
+/// The item format; none means unsigned bytes (PEP 3118).
+fn format_of(view: &ffi::Py_buffer) -> &[u8] {
+    if view.format.is_null() {
+        b"B"
+    } else {
+        // SAFETY: a non-null format is a C string that lives as long as the buffer is held, and so does `view`.
+        unsafe { CStr::from_ptr(view.format) }.to_bytes()
+    }
+}
+
+/// Length and stride in bytes of an axis, which must be less than `view.ndim`.
+fn axis(view: &ffi::Py_buffer, axis: usize) -> Result<(usize, isize), Fault> {
+    if view.shape.is_null() || view.strides.is_null() {
+        return Err(Fault::Type("the buffer does not tell its shape".to_owned())); // a broken exporter: both were asked for
+    }
+    // SAFETY: both arrays have `ndim` items and live as long as the buffer is held.
+    let (length, stride) = unsafe { (*view.shape.add(axis), *view.strides.add(axis)) };
+    usize::try_from(length)
+        .map(|length| (length, stride))
+        .map_err(|_| Fault::Type("the buffer has a negative length".to_owned()))
+}
+
+/// The accepted items.
+#[derive(Clone, Copy)]
+enum Format {
+    /// 16-bit little-endian mono without gaps, as it goes on the wire: to be copied, whatever it means.
+    Wire,
+    /// Single bytes, two of them a sample as on the wire, but with gaps.
+    WireBytes,
+    I16,
+    I32,
+    U8,
+    F32,
+    F64,
+}
+
+const ACCEPTED: &str =
+    "int16, int32, uint8, float32, float64, or bytes of 16-bit little-endian mono PCM";
+
+impl Format {
+    /// From a format string of the `struct` module with one item.
+    fn parse(format: &[u8], item_bytes: isize) -> Result<Self, Fault> {
+        let foreign: u8 = if cfg!(target_endian = "little") {
+            b'>'
+        } else {
+            b'<'
+        };
+        let code = match format {
+            [order, ..] if *order == foreign || (*order == b'!' && foreign == b'>') => {
+                return Err(Fault::Type(
+                    "samples in the byte order of other machines are not accepted; convert them with \
+                     block.astype(block.dtype.newbyteorder('='))"
+                        .to_owned(),
+                ));
+            }
+            [b'@' | b'=' | b'<' | b'>' | b'!', code @ ..] => code,
+            code => code,
+        };
+        match (code, item_bytes) {
+            (b"h", 2) => Ok(Self::I16),
+            (b"i" | b"l", 4) => Ok(Self::I32), // `l` is 32 bits on Windows, and wherever a byte order is stated
+            (b"B", 1) => Ok(Self::U8),
+            (b"f", 4) => Ok(Self::F32),
+            (b"d", 8) => Ok(Self::F64),
+            _ => Err(Fault::Type(format!(
+                "{} samples are not accepted; what is: {ACCEPTED}",
+                dtype_name(code, item_bytes)
+            ))),
+        }
+    }
+}
+
+/// What NumPy calls items of this format.
+#[cold]
+fn dtype_name(code: &[u8], item_bytes: isize) -> Cow<'_, str> {
+    Cow::Borrowed(match (code, item_bytes) {
+        (b"?", _) => "bool",
+        (b"b", _) => "int8",
+        (b"H", _) => "uint16",
+        (b"I" | b"L", 4) => "uint32",
+        (b"l" | b"q", 8) => "int64",
+        (b"L" | b"Q", 8) => "uint64",
+        (b"e", _) => "float16",
+        (b"g", _) => "longdouble",
+        (b"Zf", _) => "complex64",
+        (b"Zd", _) => "complex128",
+        (b"Zg", _) => "clongdouble",
+        (b"O", _) => "object",
+        (b"c", _) => "single-character",
+        ([b'T', ..], _) => "structured",
+        _ => return Cow::Owned(format!("{:?}", String::from_utf8_lossy(code))),
+    })
+}
+
+/// A block in Python's memory: `samples` rows of `channels` items each.
+pub struct Samples<'a> {
+    format: Format,
+    data: *const u8,
+    samples: usize,
+    channels: usize,
+    /// In bytes; may be negative, as in `block[::-1]`, or zero, as in a broadcast.
+    sample_stride: isize,
+    channel_stride: isize,
+    /// No gaps: a range of samples is one range of memory.
+    contiguous: bool,
+    held: PhantomData<&'a ffi::Py_buffer>,
+}
+
+/// Borrow the samples of `block` for the duration of `action`.
+pub fn with_samples<R>(
+    block: &Bound<'_, PyAny>,
+    action: impl FnOnce(&Samples<'_>) -> PyResult<R>,
+) -> PyResult<R> {
+    with_buffer(block, "block", |view| {
+        let format = format_of(view);
+        let samples = if format == b"B" && is_plain_bytes(block) {
+            Samples::of_wire_bytes(view)
+        } else {
+            Format::parse(format, view.itemsize).and_then(|format| Samples::of_array(view, format))
+        };
+        action(&samples?)
+    })
+}
+
+/// Whether `object` is `bytes`, `bytearray` or a `memoryview` of one, as opposed to an array of uint8 samples.
+fn is_plain_bytes(object: &Bound<'_, PyAny>) -> bool {
+    fn owns_bytes(object: &Bound<'_, PyAny>) -> bool {
+        object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>()
+    }
+    owns_bytes(object)
+        || object.is_instance_of::<PyMemoryView>()
+            && object
+                .getattr(intern!(object.py(), "obj"))
+                .is_ok_and(|owner| owns_bytes(&owner))
+}
+
+impl<'a> Samples<'a> {
+    fn of_wire_bytes(view: &'a ffi::Py_buffer) -> Result<Self, Fault> {
+        if view.ndim != 1 {
+            return Err(Fault::Value(format!(
+                "raw bytes must have one dimension, not {}",
+                view.ndim
+            )));
+        }
+        let (bytes, stride) = axis(view, 0)?;
+        if bytes % SAMPLE_BYTES != 0 {
+            return Err(Fault::Value(format!(
+                "raw bytes are 16-bit samples, but {bytes} is an odd number of bytes"
+            )));
+        }
+        let sample_stride = stride * SAMPLE_BYTES.cast_signed();
+        Self::new(
+            view,
+            Format::WireBytes,
+            (bytes / SAMPLE_BYTES, sample_stride),
+            (SAMPLE_BYTES, stride),
+        )
+    }
+
+    fn of_array(view: &'a ffi::Py_buffer, format: Format) -> Result<Self, Fault> {
+        match view.ndim {
+            1 => Self::new(view, format, axis(view, 0)?, (1, view.itemsize)),
+            2 => Self::new(view, format, axis(view, 0)?, axis(view, 1)?),
+            0 => Err(Fault::Value(
+                "a single value is not a block; its shape must be (n,) or (n, channels)".to_owned(),
+            )),
+            more => Err(Fault::Value(format!(
+                "a block's shape must be (n,) or (n, channels), but this one has {more} dimensions"
+            ))),
+        }
+    }
+
+    fn new(
+        view: &'a ffi::Py_buffer,
+        format: Format,
+        (samples, sample_stride): (usize, isize),
+        (channels, channel_stride): (usize, isize),
+    ) -> Result<Self, Fault> {
+        if channels == 0 {
+            return Err(Fault::Value(format!(
+                "the block has zero channels: its shape is ({samples}, 0)"
+            )));
+        }
+        if samples == 0 {
+            return Err(Fault::Value("the block is empty".to_owned()));
+        }
+        if channels > MAX_CHANNELS {
+            return Err(Fault::Value(format!(
+                "a block's shape must be (n, channels) with at most {MAX_CHANNELS} channels, but it is \
+                 ({samples}, {channels}); if it is (channels, n), pass block.T"
+            )));
+        }
+        // A wire sample is a row of two bytes, and of those `itemsize` is 1: the same rule for both kinds.
+        let contiguous = channel_stride == view.itemsize
+            && sample_stride == view.itemsize * channels.cast_signed();
+        let format = match format {
+            Format::WireBytes if contiguous => Format::Wire,
+            Format::I16 if contiguous && channels == 1 && cfg!(target_endian = "little") => {
+                Format::Wire
+            }
+            other => other,
+        };
+        Ok(Self {
+            format,
+            data: view.buf.cast(),
+            samples,
+            channels,
+            sample_stride,
+            channel_stride,
+            contiguous,
+            held: PhantomData,
+        })
+    }
+
+    /// Copy the items of the samples from `start` on into `items`, a whole number of rows.
+    ///
+    /// # Safety
+    ///
+    /// `T` has the size of an item and every bit pattern is one of its values; the samples are there. If the block is
+    /// contiguous, any such `T` will do of which `items` is as many bytes as are wanted.
+    unsafe fn copy_items<T: Copy>(&self, start: usize, items: &mut [T]) {
+        // SAFETY: the sample is there, so this points into the exporter's memory (its offset cannot overflow).
+        let first = unsafe { self.data.offset(start.cast_signed() * self.sample_stride) };
+        if self.contiguous {
+            // SAFETY: without gaps the wanted samples are the next bytes, as many as `items` has; `items` is ours, so
+            // the two do not overlap. Copied as bytes, so alignment does not matter.
+            unsafe {
+                ptr::copy_nonoverlapping(first, items.as_mut_ptr().cast::<u8>(), size_of_val(items))
+            }
+        } else {
+            for (sample, row) in items.chunks_exact_mut(self.channels).enumerate() {
+                for (channel, item) in row.iter_mut().enumerate() {
+                    let offset = sample.cast_signed() * self.sample_stride
+                        + channel.cast_signed() * self.channel_stride;
+                    // SAFETY: as above; the exporter vouches for shape and strides, not for alignment.
+                    *item = unsafe { first.offset(offset).cast::<T>().read_unaligned() };
+                }
+            }
+        }
+    }
+
+    /// Convert by way of a piece of scratch memory that stays in the first-level cache.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::copy_items`].
+    unsafe fn convert<T: Sample>(&self, start: usize, pcm: &mut [u8]) -> Defects {
+        const SCRATCH_ITEMS: usize = 8 * MAX_CHANNELS; // at least eight samples, 2 KiB of float32
+        let mut scratch = [T::ZERO; SCRATCH_ITEMS];
+        let samples_at_once = SCRATCH_ITEMS / self.channels;
+        let mut start = start;
+        let mut defects = Defects::default();
+        for pcm in pcm.chunks_mut(samples_at_once * SAMPLE_BYTES) {
+            let samples = pcm.len() / SAMPLE_BYTES;
+            let items = &mut scratch[..samples * self.channels]; // at most `samples_at_once` rows
+            // SAFETY: the caller's promise, for a part of the same samples.
+            unsafe { self.copy_items(start, items) };
+            defects += convert(items, self.channels, pcm);
+            start += samples;
+        }
+        defects
+    }
+
+    /// The addresses between which all items lie.
+    fn extent(&self) -> Range<usize> {
+        // None of this overflows: it is inside of the exporter's memory.
+        let ends = [
+            (self.samples - 1).cast_signed() * self.sample_stride, // a block is not empty
+            (self.channels - 1).cast_signed() * self.channel_stride,
+        ];
+        let before: isize = ends.iter().map(|end| (*end).min(0)).sum();
+        let after: isize = ends.iter().map(|end| (*end).max(0)).sum();
+        let item_bytes: usize = size_of::<f64>(); // the largest; a near miss may be refused, which does no harm
+        let data = self.data.addr();
+        data.wrapping_add_signed(before)..data.wrapping_add_signed(after).wrapping_add(item_bytes)
+    }
+}
+
+impl Block for Samples<'_> {
+    fn samples(&self) -> usize {
+        self.samples
+    }
+
+    fn read(&self, start: usize, pcm: &mut [u8]) -> Defects {
+        let wanted = pcm.len() / SAMPLE_BYTES;
+        // The trait's contract. Checked, because memory safety hangs on it; the encoder keeps it.
+        assert!(start <= self.samples && wanted <= self.samples - start);
+        let (pcm, _) = pcm.split_at_mut(wanted * SAMPLE_BYTES);
+        // SAFETY: the samples are there, and each format goes with the type of its items: for any bit pattern a value.
+        unsafe {
+            match self.format {
+                Format::Wire | Format::WireBytes => {
+                    self.copy_items::<u8>(start, pcm);
+                    Defects::default()
+                }
+                Format::I16 => self.convert::<i16>(start, pcm),
+                Format::I32 => self.convert::<i32>(start, pcm),
+                Format::U8 => self.convert::<u8>(start, pcm),
+                Format::F32 => self.convert::<f32>(start, pcm),
+                Format::F64 => self.convert::<f64>(start, pcm),
+            }
+        }
+    }
+}
+
+/// Borrow `out` for writing, for the duration of `action`. It must not be the memory that `samples` are read from.
+pub fn with_writable_bytes<R>(
+    out: &Bound<'_, PyAny>,
+    samples: &Samples<'_>,
+    action: impl FnOnce(&mut [u8]) -> PyResult<R>,
+) -> PyResult<R> {
+    with_buffer(out, "out", |view| {
+        if view.readonly != 0 {
+            return Err(Fault::Buffer(format!("out is read-only: {}", type_name(out))).into());
+        }
+        let length = contiguous_bytes(view).ok_or_else(|| {
+            Fault::Buffer(
+                "out must be contiguous bytes, such as a bytearray or an array of uint8".to_owned(),
+            )
+        })?;
+        if length == 0 {
+            return action(&mut []); // an empty buffer may have a null pointer
+        }
+        let data: *mut u8 = view.buf.cast();
+        let (extent, end) = (samples.extent(), data.addr() + length);
+        if extent.start < end && data.addr() < extent.end {
+            return Err(Fault::Buffer("out and block share memory".to_owned()).into());
+        }
+        // SAFETY: `length` writable bytes without gaps, held until `action` returns. Nothing of ours points there, as
+        // was just checked; whoever else uses `out` during the call breaks the caller's promise to lend it.
+        action(unsafe { slice::from_raw_parts_mut(data, length) })
+    })
+}
+
+/// Borrow the bytes of `object`, which is called `role` in error messages, for the duration of `action`.
+///
+/// `bytes` cannot change and are looked at where they are; everything else is copied first.
+pub fn with_bytes<R>(
+    object: &Bound<'_, PyAny>,
+    role: &str,
+    action: impl FnOnce(&[u8]) -> PyResult<R>,
+) -> PyResult<R> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return action(bytes.as_bytes());
+    }
+    let copy = with_buffer(object, role, |view| {
+        let flat = view.ndim == 1 || (view.ndim == 2 && axis(view, 1)?.0 == 1); // (n, 1): imencode of OpenCV before 4.5
+        let length = contiguous_bytes(view).filter(|_| flat).ok_or_else(|| {
+            Fault::Type(format!(
+                "{role} must be contiguous bytes in one dimension, not {} items of format {:?} in {} dimensions",
+                type_name(object),
+                String::from_utf8_lossy(format_of(view)),
+                view.ndim
+            ))
+        })?;
+        let mut copy = vec![0; length];
+        if length > 0 {
+            // SAFETY: `length` bytes without gaps on one side, memory of ours of that length on the other.
+            unsafe { ptr::copy_nonoverlapping(view.buf.cast::<u8>(), copy.as_mut_ptr(), length) }
+        }
+        Ok(copy)
+    })?;
+    action(&copy)
+}
+
+/// The length of a C-contiguous buffer of single bytes, `None` for any other.
+fn contiguous_bytes(view: &ffi::Py_buffer) -> Option<usize> {
+    let single_bytes = view.itemsize == 1 && matches!(format_of(view), b"B" | b"b" | b"c");
+    // SAFETY: a filled `Py_buffer`; the call reads only from it.
+    let contiguous = single_bytes
+        && unsafe { ffi::PyBuffer_IsContiguous(ptr::from_ref(view), b'C'.cast_signed()) } != 0;
+    usize::try_from(view.len).ok().filter(|_| contiguous)
+}

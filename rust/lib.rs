@@ -1,0 +1,34 @@
+//! The hot path of the `gemini-live` Python package: what every audio chunk passes through.
+//!
+//! It knows two shapes and no more, `realtimeInput` with one blob on the way out and `inlineData` audio on the way in;
+//! all other JSON is Python's, so that a new field of the API never needs a new build.
+//!
+//! ```text
+//! out   Block ──pcm──▶ s16le ──encoder──▶ chunk ──base64──▶ text ──envelope──▶ message
+//! in    message ──decode──▶ text ──base64──▶ s16le
+//! ```
+//!
+//! | module     | subject                                                             |
+//! |------------|---------------------------------------------------------------------|
+//! | [`pcm`]    | sample formats to 16 bits: downmix, rounding, saturation, NaN       |
+//! | [`base64`] | exact lengths; encode and decode into the caller's slice            |
+//! | [`envelope`] | the `realtimeInput` JSON around base64, written once              |
+//! | [`encoder`] | cuts blocks into chunks, carries the rest over                     |
+//! | [`decode`] | recognises the hot server message; leaves every other one alone     |
+//! | `buffer`   | Python's buffer protocol: the only file with `unsafe`               |
+//! | `python`   | the binding                                                         |
+//!
+//! A *block* is the array the user gave, a *chunk* is one audio payload on the wire, a *sample* is per channel.
+//!
+//! Without the feature `python` this is an ordinary crate; `cargo test` needs no interpreter.
+
+pub mod base64;
+pub mod decode;
+pub mod encoder;
+pub mod envelope;
+pub mod pcm;
+
+#[cfg(feature = "python")]
+mod buffer;
+#[cfg(feature = "python")]
+mod python;
