@@ -1,0 +1,39 @@
+"""A Gemini Live server in one process, for demos and tests without the network and without a key.
+
+::
+
+    from gemini_live import emulator
+
+    async with emulator.serve() as url:  # ws://127.0.0.1:PORT
+        ...
+
+It speaks both surfaces, by the path of the upgrade: the Gemini Developer API and Vertex AI. It hears speech by its
+energy, answers with the user's own words in the user's own voice, answers texts with a hum whose transcription repeats
+the text, and calls a declared function when a text names it. It resumes sessions, ends connections as the service
+does, and fails on command (`Faults`). Afterwards its `Ledger` says what really got across.
+
+It shares no line with the client: it writes and reads the protocol by itself, so that a mistake cannot cancel itself
+out.
+
+Numbers such as E18 in comments and tests refer to this project's list of behaviours of the service, E1 to E51; each
+has a test that names it. What is described as measured was measured on the real service; what is called a choice of
+ours was not.
+"""
+
+from gemini_live.emulator.faults import Faults
+from gemini_live.emulator.ledger import ConnectionLedger, Entry, Ledger, SessionLedger
+from gemini_live.emulator.profiles import PROFILES, Pace, Profile
+from gemini_live.emulator.server import Emulator, serve
+
+__all__ = [
+    "PROFILES",
+    "ConnectionLedger",
+    "Emulator",
+    "Entry",
+    "Faults",
+    "Ledger",
+    "Pace",
+    "Profile",
+    "SessionLedger",
+    "serve",
+]

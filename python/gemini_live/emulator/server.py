@@ -1,0 +1,335 @@
+"""The emulator itself: the port, the upgrade with its paths and keys, and the commands of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+import trustme
+from aiohttp import WSCloseCode, web
+
+from gemini_live.emulator.connection import Connection
+from gemini_live.emulator.faults import Faults
+from gemini_live.emulator.ledger import ConnectionLedger, Ledger
+from gemini_live.emulator.profiles import PROFILES, Pace, Profile
+from gemini_live.emulator.sessions import Sessions
+from gemini_live.emulator.wire import Refusal, SurfaceName
+from gemini_live.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["Emulator", "serve"]
+
+_PATHS: Final[tuple[tuple[SurfaceName, re.Pattern[str]], ...]] = (
+    (
+        "dev",
+        re.compile(
+            r"/+ws/google\.ai\.generativelanguage\.(v1|v1beta|v1alpha)\.GenerativeService"
+            r"\.BidiGenerateContent(Constrained)?"
+        ),
+    ),
+    ("vertex", re.compile(r"/+ws/google\.cloud\.aiplatform\.(v1|v1beta1)\.LlmBidiService/BidiGenerateContent()")),
+)
+_BAD_KEY: Final = Refusal(1007, "API key not valid. Please pass a valid API key.")
+_NOBODY: Final = Refusal(
+    1008,
+    "Method doesn't allow unregistered callers (callers without established identity). "
+    "Please use API Key or other form of API consumer identity to call this API.",
+)
+_MAX_MESSAGE: Final = 64 << 20
+_GOODBYE_S: Final = 0.03
+"""How long leaving waits for clients to answer a close frame."""
+
+
+class Emulator:
+    """A Live server. The path of the upgrade says whose API a client speaks, `profile` which model answers.
+
+    ::
+
+        async with Emulator(profile="3.1") as emu:
+            session = await connect(emu.url)
+            await emu.go_away(time_left_s=5)
+            assert emu.ledger.sessions[0].texts == ["hello"]
+
+    Attributes:
+        profile: as in use.
+        faults: for the connections that come from now on; may be set at any time.
+        ledger: what got across.
+        ca_pem: the certificate authority that clients must trust, PEM; ``b""`` without TLS.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, all with defaults
+        self,
+        *,
+        profile: str | Profile = "3.8",
+        faults: Faults | None = None,
+        tls: bool = False,
+        api_key: str | None = None,
+        compress_time: bool = False,
+        text_frames: bool = False,
+        record: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        if isinstance(profile, str):
+            if profile not in PROFILES:
+                raise ConfigError(f"no profile {profile!r}; there are {', '.join(PROFILES)}", path="profile")
+            profile = PROFILES[profile]
+        self.profile = msgspec.structs.replace(profile, pace=Pace.compressed()) if compress_time else profile
+        self.ledger = Ledger()
+        self.ca_pem = b""
+        self._faults = faults or Faults()
+        self._faults_since = 0
+        self._tls = tls
+        self._api_key = api_key
+        self._text_frames = text_frames
+        self._host, self._port = host, port
+        self._tell: Callable[[str], None] = tell or (lambda _line: None)
+        self._sessions = Sessions(self.ledger, keep=record)
+        self._connections: set[Connection] = set()
+        self._upgrades = 0
+        self._runner: web.AppRunner | None = None
+        self._url = ""
+
+    # --- life ---
+
+    async def start(self) -> str:
+        """Listens, and returns the URL.
+
+        Raises:
+            OSError: the port is in use or the host is not this machine's.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the emulator is already running")
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._upgrade)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._host, self._port, ssl_context=self._server_tls() if self._tls else None)
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self._url = f"{'wss' if self._tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
+        return self._url
+
+    async def stop(self) -> None:
+        """Closes all connections with 1001 and the port; may be called twice."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self.close_connections(WSCloseCode.GOING_AWAY)
+        for connection in self.connections:
+            connection.cut("at the end")
+        await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _server_tls(self) -> ssl.SSLContext:
+        authority = trustme.CA()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate = authority.issue_cert("localhost", "127.0.0.1", "::1")
+        certificate.configure_cert(context)  # pyright: ignore[reportUnknownMemberType] - it may be OpenSSL's own
+        self.ca_pem = authority.cert_pem.bytes()
+        return context
+
+    # --- what a test sees and does ---
+
+    @property
+    def url(self) -> str:
+        """``ws://host:port`` or ``wss://host:port``, without a path; ``""`` until it listens."""
+        return self._url
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The open connections, oldest first."""
+        return tuple(sorted(self._connections, key=lambda connection: connection.ledger.number))
+
+    @property
+    def faults(self) -> Faults:
+        """For the connections that come from now on; setting it starts the count of `Faults.connections` again."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._faults, self._faults_since = faults, self._upgrades
+
+    def client_ssl_context(self) -> ssl.SSLContext:
+        """What a client of this emulator must use: it trusts this emulator's authority and nobody else.
+
+        Raises:
+            RuntimeError: the emulator does not run with TLS.
+        """
+        if not self.ca_pem:
+            raise RuntimeError("the emulator runs without TLS, or does not run yet")
+        return ssl.create_default_context(cadata=self.ca_pem.decode())
+
+    async def go_away(self, time_left_s: float = 50.0) -> None:
+        """Sends goAway on every open connection, and closes each with 1011 when the time is over (E45)."""
+        for connection in self.connections:
+            await connection.go_away(time_left_s)
+
+    def cut(self) -> None:
+        """Aborts every open TCP connection without a close frame (E46)."""
+        for connection in self.connections:
+            connection.cut()
+
+    async def close_connections(self, code: int = 1011, reason: str = "") -> None:
+        """Closes every open connection with a close frame, and waits until it is done: at most 1 s.
+
+        Args:
+            code: any code that a close frame may hold.
+            reason: cut to 123 bytes of UTF-8.
+        """
+        connections = self.connections
+        for connection in connections:
+            connection.close(code, reason)
+        for connection in connections:
+            await connection.gone.wait()
+
+    # --- the upgrade ---
+
+    async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        surface, version, constrained = self._route(request)
+        self._upgrades += 1
+        faults = self._faults
+        if faults.connections is not None and self._upgrades - self._faults_since > faults.connections:
+            faults = Faults()
+        if faults.http_status is not None:
+            return web.Response(status=faults.http_status)
+        refusal = self._authenticate(request, surface, constrained=constrained)
+        socket = web.WebSocketResponse(
+            autoping=False, autoclose=False, compress=False, max_msg_size=_MAX_MESSAGE, timeout=1.0
+        )
+        await socket.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return socket  # the client is gone already
+        ledger = ConnectionLedger(len(self.ledger.connections) + 1)
+        self.ledger.connections.append(ledger)
+        connection = Connection(
+            socket=socket,
+            transport=transport,
+            surface=surface,
+            version=version,
+            profile=self.profile,
+            faults=faults,
+            sessions=self._sessions,
+            ledger=ledger,
+            refusal=refusal,
+            text_frames=self._text_frames,
+            tell=self._tell,
+        )
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+        return socket
+
+    def _route(self, request: web.Request) -> tuple[SurfaceName, str, bool]:
+        for surface, path in _PATHS:
+            match = path.fullmatch(request.path)
+            if match is not None and self.profile.surface in (None, surface):
+                return surface, match[1], bool(match[2])
+        raise web.HTTPNotFound
+
+    def _authenticate(self, request: web.Request, surface: SurfaceName, *, constrained: bool) -> Refusal | None:
+        """Who may come in: the Developer API upgrades first and then closes (E2), Vertex AI answers 401 (E3)."""
+        scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+        key = request.query.get("key") or request.headers.get("x-goog-api-key", "")
+        if surface == "vertex":
+            bearer = credential.strip() if scheme.lower() == "bearer" else ""
+            if not self._is_valid(bearer or key or ""):
+                raise web.HTTPUnauthorized
+            return None
+        if constrained:
+            token = request.query.get("access_token") or (credential.strip() if scheme.lower() == "token" else "")
+            return None if token.startswith("auth_tokens/") else _NOBODY
+        if not key or key.startswith("auth_tokens/"):
+            return _NOBODY
+        return None if self._is_valid(key) else _BAD_KEY
+
+    def _is_valid(self, credential: str) -> bool:
+        return bool(credential) if self._api_key is None else credential == self._api_key
+
+
+class _Served(Emulator):
+    """The same, for whom the URL is enough."""
+
+    async def __aenter__(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        return await self.start()
+
+
+def serve(  # noqa: PLR0913 - keywords, all with defaults
+    *,
+    profile: str | Profile = "3.8",
+    faults: Faults | None = None,
+    tls: bool = False,
+    api_key: str | None = None,
+    compress_time: bool = False,
+    text_frames: bool = False,
+    record: bool = True,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tell: Callable[[str], None] | None = None,
+) -> Emulator:
+    """An emulator that listens while its ``async with`` block runs, and gives its URL to the block.
+
+    ::
+
+        async with emulator.serve() as url: ...
+
+        server = emulator.serve(profile="vertex", compress_time=True)
+        async with server as url:
+            ...
+            assert server.ledger.sessions[0].audio_samples == 16_000
+
+    Args:
+        profile: ``"3.8"``, ``"3.1"``, ``"2.5"``, ``"vertex"``, or a `Profile`.
+        faults: what goes wrong; nothing by default.
+        tls: serves ``wss://`` with a certificate for localhost, 127.0.0.1 and ::1 that only
+            `Emulator.client_ssl_context` trusts.
+        api_key: the key, or bearer token, that clients must have; ``None`` takes any that is not empty.
+        compress_time: nothing waits: setupComplete, speech and turnComplete come at once. Faults keep their times.
+        text_frames: sends JSON in text frames instead of binary ones (E4).
+        record: keeps all that clients send for the `Ledger`. Off, it counts only, which costs no memory.
+        host: an address of this machine.
+        port: 0 lets the kernel choose.
+        tell: is called with one readable line for each connection, turn and fault.
+
+    Raises:
+        ConfigError: there is no such profile.
+        OSError: on entering, if the port is in use.
+    """
+    return _Served(
+        profile=profile,
+        faults=faults,
+        tls=tls,
+        api_key=api_key,
+        compress_time=compress_time,
+        text_frames=text_frames,
+        record=record,
+        host=host,
+        port=port,
+        tell=tell,
+    )
