@@ -1,7 +1,15 @@
 """The compiled hot path. It knows two shapes: ``realtimeInput`` with one blob going out, model audio coming in."""
 
+from typing import Any, TypeAlias, final
+
+import numpy.typing as npt
 from typing_extensions import Buffer
-from typing import final
+
+# NumPy's stubs know the buffer protocol from Python 3.12 on only
+_Samples: TypeAlias = Buffer | npt.NDArray[Any]
+
+VERSION: str
+"""The version of the package, as Cargo.toml has it."""
 
 BUILD_PROFILE: str
 """``"release"`` or ``"debug"``; benchmarks refuse a debug build."""
@@ -38,7 +46,7 @@ class AudioEncoder:
     @property
     def clipped_samples(self) -> int:
         """How many samples were beyond full scale and saturated since the beginning."""
-    def encode(self, block: Buffer, /) -> tuple[bytes, ...]:
+    def encode(self, block: _Samples, /) -> tuple[bytes, ...]:
         """Take a block; return the messages of the chunks that it completes, oldest first.
 
         Args:
@@ -53,7 +61,7 @@ class AudioEncoder:
             TypeError: not a buffer, or a dtype that is not accepted, or a foreign byte order.
             ValueError: no dimension, or more than two, zero channels, an empty block, or an odd number of raw bytes.
         """
-    def encode_into(self, block: Buffer, out: Buffer, /) -> int:
+    def encode_into(self, block: _Samples, out: Buffer, /) -> int:
         """Like `encode`, but write the messages back to back into ``out`` and return how many there are.
 
         Each is ``message_bytes`` long. Allocates nothing.

@@ -1,0 +1,74 @@
+# Every target sets up what it needs; the first run takes a few minutes, later ones seconds.
+# `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(shell find rust -name '*.rs' 2>/dev/null) Cargo.toml Cargo.lock
+BUILT := $(VENV)/.built
+CHECKERS := $(VENV)/.checkers
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python check lint types format bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(BUILT) ## Stream speech to the emulator, through a goAway and a cut connection, and account for every chunk
+	@$(BIN)/gemini-live demo
+
+test: test-rust test-python ## Run all tests
+
+test-rust: ## Run the tests of the Rust core, without Python
+	cargo test --quiet --locked
+
+test-python: $(BUILT) ## Run the tests of the package, on the emulator
+	$(BIN)/pytest
+
+check: lint types ## Check style, types, and that no room of the house imports a room above it
+
+lint: $(CHECKERS)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	cargo fmt --check
+	cargo clippy --quiet --locked --all-targets -- -D warnings
+	cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
+	$(BIN)/pytest -q tests/test_house.py
+
+types: $(CHECKERS)
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest gemini_live._core --mypy-config-file pyproject.toml
+
+format: $(CHECKERS) ## Format everything
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cargo fmt
+
+bench: $(BUILT) ## Measure the hot path against named contenders
+	$(BIN)/pytest benches --benchmark-enable --benchmark-only
+
+clean: ## Remove what was built
+	rm -rf $(VENV) target python/gemini_live/*.so
+
+# A fresh pip, because dependency groups need 25.1.
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "gemini-live needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@command -v cargo >/dev/null || { echo "gemini-live needs a Rust toolchain (cargo) to be built"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.deps: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --group test 'maturin>=1.10,<2'
+	@touch $@
+
+# Editable, so that only Rust needs a build; in release mode, as users get it.
+$(BUILT): $(VENV)/.deps $(RUST) README.md
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet --extras cli
+	@touch $@
+
+$(CHECKERS): $(BUILT) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group check
+	@touch $@

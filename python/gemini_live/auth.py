@@ -1,0 +1,296 @@
+"""Where to dial and with which credentials: both become a URL and headers, afresh for each dial.
+
+A credential travels in a header, never in the URL, where proxies and logs would keep it. Its ``repr`` is ``…``.
+Paths, hosts and header names are those of the Live API reference and of the official SDK's handshake.
+"""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from gemini_live.errors import ConfigError
+
+__all__ = [
+    "Address",
+    "ApiKey",
+    "Auth",
+    "BearerToken",
+    "Credential",
+    "Custom",
+    "Endpoint",
+    "EphemeralToken",
+    "GeminiApi",
+    "NoAuth",
+    "VertexAi",
+    "auth_from",
+    "check_pair",
+    "endpoint_from",
+    "resolve",
+]
+
+_DEV_SERVICE = "google.ai.generativelanguage.{version}.GenerativeService"
+_VERTEX_SERVICE = "google.cloud.aiplatform.{version}.LlmBidiService"
+
+
+class _Secret(msgspec.Struct, frozen=True):
+    """Something that no log may show."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not self.value.strip():
+            raise ConfigError(f"{type(self).__name__} is empty", path="auth")
+        if not self.value.isprintable() or not self.value.isascii():
+            # never shown: it may be a real key with a stray newline from a file
+            raise ConfigError(
+                f"{type(self).__name__} holds characters that no header may carry; is there a line end in it?",
+                path="auth",
+            )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    __str__ = __repr__
+
+
+class ApiKey(_Secret, frozen=True):
+    """A Gemini API key; sent as ``x-goog-api-key``."""
+
+
+class EphemeralToken(_Secret, frozen=True):
+    """A short-lived token, ``auth_tokens/…``, made for one client; Developer API only."""
+
+
+class BearerToken(_Secret, frozen=True):
+    """An OAuth 2 access token; Vertex AI, or an endpoint of your own."""
+
+
+class NoAuth(msgspec.Struct, frozen=True):
+    """No credential at all: the caller's headers, or the endpoint itself, take care of it."""
+
+
+Credential: TypeAlias = ApiKey | EphemeralToken | BearerToken | NoAuth
+Provider: TypeAlias = Callable[[], Credential | Awaitable[Credential]]
+Auth: TypeAlias = Credential | Provider
+"""A credential, or a function (sync or async) that is asked for one before every dial."""
+
+
+class GeminiApi(msgspec.Struct, frozen=True, kw_only=True):
+    """The Gemini Developer API.
+
+    Attributes:
+        version: ``v1beta``; ``v1alpha`` for preview features.
+        base_url: scheme and host; another one for an emulator or a gateway that keeps the service's paths.
+    """
+
+    version: str = "v1beta"
+    base_url: str = "wss://generativelanguage.googleapis.com"
+
+    def model_name(self, model: str) -> str:
+        """The resource name of a short model id."""
+        return model if "/" in model else f"models/{model}"
+
+    def url(self, credential: Credential) -> str:
+        """The URL to dial; an ephemeral token is accepted by another method than a key."""
+        method = "BidiGenerateContent" + ("Constrained" if isinstance(credential, EphemeralToken) else "")
+        return f"{self.base_url.rstrip('/')}/ws/{_DEV_SERVICE.format(version=self.version)}.{method}"
+
+
+class VertexAi(msgspec.Struct, frozen=True, kw_only=True):
+    """Vertex AI, with Google Cloud credentials.
+
+    Attributes:
+        location: a region, ``global``, or the multi-regions ``us`` and ``eu``.
+        base_url: scheme and host; by default the location's.
+    """
+
+    project: str
+    location: str = "us-central1"
+    version: str = "v1"
+    base_url: str | None = None
+
+    def model_name(self, model: str) -> str:
+        """The resource name of a short model id."""
+        if "/" in model:
+            return model
+        return f"projects/{self.project}/locations/{self.location}/publishers/google/models/{model}"
+
+    def url(self, credential: Credential) -> str:  # noqa: ARG002 - one signature for all endpoints
+        """The URL to dial."""
+        base = self.base_url or f"wss://{self._host()}"
+        return f"{base.rstrip('/')}/ws/{_VERTEX_SERVICE.format(version=self.version)}/BidiGenerateContent"
+
+    def _host(self) -> str:
+        match self.location:
+            case "global":
+                return "aiplatform.googleapis.com"
+            case "us" | "eu":
+                return f"aiplatform.{self.location}.rep.googleapis.com"
+            case _:
+                return f"{self.location}-aiplatform.googleapis.com"
+
+
+class Custom(msgspec.Struct, frozen=True):
+    """A complete URL, dialled as it is; the model's name is left untouched."""
+
+    base_url: str
+
+    def model_name(self, model: str) -> str:
+        """The name as given."""
+        return model
+
+    def url(self, credential: Credential) -> str:  # noqa: ARG002 - one signature for all endpoints
+        """The URL to dial."""
+        return self.base_url
+
+
+Endpoint: TypeAlias = GeminiApi | VertexAi | Custom
+
+
+class Address(msgspec.Struct, frozen=True):
+    """What one dial needs. The headers hold the credential and are never shown."""
+
+    url: str
+    headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Address(url={self.url!r}, headers={sorted(self.headers)})"
+
+
+def endpoint_from(given: Endpoint | str | None) -> Endpoint:
+    """Read the ``endpoint`` argument: ``None`` is the Developer API, a URL with a path is complete, one without a base.
+
+    Raises:
+        ConfigError: not a WebSocket URL, or one that carries a credential.
+    """
+    if given is None:
+        return GeminiApi()
+    if isinstance(given, str):
+        parts = urlsplit(given)
+        endpoint: Endpoint = Custom(given) if parts.path.strip("/") or parts.query else GeminiApi(base_url=given)
+    elif isinstance(given, GeminiApi | VertexAi | Custom):
+        endpoint = given
+    else:
+        raise ConfigError(
+            f"endpoint must be GeminiApi, VertexAi, Custom or a URL, not {type(given).__name__}", path="endpoint"
+        )
+    _check_url(endpoint.url(NoAuth()))
+    return endpoint
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port  # parsed, and refused, only when asked for
+    except ValueError as error:
+        raise ConfigError(f"not a URL: {error}", path="endpoint") from None
+    shown = urlunsplit((parts.scheme, host or "", parts.path, "", ""))
+    if parts.scheme not in {"ws", "wss"}:
+        instead = {"http": "ws", "https": "wss"}.get(parts.scheme)
+        raise ConfigError(
+            f"the scheme of {shown!r} must be ws or wss" + (f"; write {instead}://…" if instead else ""),
+            path="endpoint",
+            suggestion=instead,
+        )
+    if not host:
+        raise ConfigError(f"{shown!r} names no host", path="endpoint")
+    if parts.username or parts.password or "key=" in parts.query or "access_token=" in parts.query:
+        raise ConfigError(
+            f"{shown!r} carries a credential; give it as auth=…, it then travels in a header", path="auth"
+        )
+
+
+def auth_from(given: Auth | str | None, endpoint: Endpoint) -> Auth:
+    """Read the ``auth`` argument: ``None`` looks into the environment, a string is an API key or an ephemeral token.
+
+    Raises:
+        ConfigError: nothing was given and ``GEMINI_API_KEY`` and ``GOOGLE_API_KEY`` are not set.
+    """
+    if isinstance(given, str):
+        # the official SDK tells the two apart by the same prefix
+        return EphemeralToken(given) if given.startswith("auth_tokens/") else ApiKey(given)
+    if given is None:
+        if isinstance(endpoint, Custom):
+            return NoAuth()
+        if isinstance(endpoint, VertexAi):
+            raise ConfigError("Vertex AI needs auth=BearerToken(…) or a function that returns one", path="auth")
+        key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
+        if not key:
+            raise ConfigError("no API key: set GEMINI_API_KEY in the environment or give auth=ApiKey(…)", path="auth")
+        return ApiKey(key.strip())
+    if not callable(given) and not isinstance(given, ApiKey | EphemeralToken | BearerToken | NoAuth):
+        raise ConfigError(
+            f"auth must be ApiKey, EphemeralToken, BearerToken, NoAuth or a function, not {type(given).__name__}",
+            path="auth",
+        )
+    return given
+
+
+def check_pair(endpoint: Endpoint, credential: Credential) -> None:
+    """Refuse a credential that the endpoint cannot take, and one that would travel in the clear.
+
+    Raises:
+        ConfigError: with what to give instead.
+    """
+    if isinstance(endpoint, GeminiApi) and isinstance(credential, BearerToken):
+        raise ConfigError(
+            "the Developer API takes an ApiKey or an EphemeralToken, not a BearerToken; for Google Cloud credentials "
+            "give endpoint=VertexAi(project=…)",
+            path="auth",
+        )
+    if isinstance(endpoint, VertexAi) and isinstance(credential, ApiKey | EphemeralToken):
+        raise ConfigError(
+            f"Vertex AI takes a BearerToken, not an {type(credential).__name__}; for an API key leave the endpoint out",
+            path="auth",
+        )
+    parts = urlsplit(endpoint.url(credential))
+    if parts.scheme == "ws" and not isinstance(credential, NoAuth) and not _is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"a credential would travel unencrypted to {parts.hostname}; use wss://, or NoAuth() and headers of your "
+            "own if that is what you want",
+            path="endpoint",
+            suggestion="wss",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+async def resolve(endpoint: Endpoint, auth: Auth) -> Address:
+    """Ask for the credential and turn it, with the endpoint, into what one dial needs.
+
+    Raises:
+        ConfigError: the pair cannot work.
+        Exception: whatever a credential provider raises.
+    """
+    credential = auth
+    if callable(credential):
+        answer = credential()
+        credential = await answer if inspect.isawaitable(answer) else answer
+        if not isinstance(credential, ApiKey | EphemeralToken | BearerToken | NoAuth):
+            raise ConfigError(
+                f"the credential provider returned {type(credential).__name__}, not a credential", path="auth"
+            )
+    check_pair(endpoint, credential)
+    match credential:
+        case ApiKey(value=value):
+            headers = {"x-goog-api-key": value}
+        case EphemeralToken(value=value):
+            headers = {"Authorization": f"Token {value}"}
+        case BearerToken(value=value):
+            headers = {"Authorization": f"Bearer {value}"}
+        case _:
+            headers = {}
+    return Address(endpoint.url(credential), headers)

@@ -1,0 +1,395 @@
+"""What a session is told before it starts: the setup message, field by field, and how to behave when the network fails.
+
+The `Wire` structs are the ``setup`` message of the protocol; `SessionConfig` and its parts stay on this side.
+Enumerations are plain strings, so that a value which the service learns tomorrow can be sent today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from gemini_live.errors import ConfigError
+from gemini_live.messages import Content, Wire
+
+__all__ = [
+    "AudioTranscriptionConfig",
+    "AutomaticActivityDetection",
+    "AvatarConfig",
+    "ContextWindowCompression",
+    "CustomizedAvatar",
+    "FunctionDeclaration",
+    "GenerationConfig",
+    "HistoryConfig",
+    "LanguageHints",
+    "ModelSelectionConfig",
+    "OutboxLimits",
+    "PrebuiltVoiceConfig",
+    "ProactivityConfig",
+    "RealtimeInputConfig",
+    "ReconnectPolicy",
+    "ReplicatedVoiceConfig",
+    "SafetySetting",
+    "SessionConfig",
+    "SessionResumptionConfig",
+    "Setup",
+    "SlidingWindow",
+    "SpeechConfig",
+    "ThinkingConfig",
+    "Tool",
+    "TranslationConfig",
+    "TransportConfig",
+    "VoiceConfig",
+    "VoiceConsentSignature",
+]
+
+
+# --- the setup message -----------------------------------------------------------------------------------------------
+
+
+class PrebuiltVoiceConfig(Wire, frozen=True, kw_only=True):
+    """One of the service's voices, such as ``Kore``."""
+
+    voice_name: str
+
+
+class VoiceConsentSignature(Wire, frozen=True, kw_only=True):
+    """Proof, given by the service, that the owner of a voice agreed to its replication."""
+
+    signature: str
+
+
+class ReplicatedVoiceConfig(Wire, frozen=True, kw_only=True):
+    """A voice made from a sample (allow-listed accounts). ``mime_type`` is ``audio/wav``."""
+
+    mime_type: str = ""
+    voice_sample_audio: bytes | None = None
+    consent_audio: bytes | None = None
+    voice_consent_signature: VoiceConsentSignature | None = None
+
+
+class VoiceConfig(Wire, frozen=True, kw_only=True):
+    """The voice of the answers: one of the three."""
+
+    prebuilt_voice_config: PrebuiltVoiceConfig | None = None
+    replicated_voice_config: ReplicatedVoiceConfig | None = None
+    voice: str | None = None
+
+
+class SpeechConfig(Wire, frozen=True, kw_only=True):
+    """How answers sound. Native-audio models choose the language themselves and ignore ``language_code``."""
+
+    voice_config: VoiceConfig | None = None
+    language_code: str | None = None
+
+
+class ThinkingConfig(Wire, frozen=True, kw_only=True):
+    """2.5 models take a budget (0 is off), 3.1 and extended-thinking models a level, 3.8-live neither."""
+
+    include_thoughts: bool | None = None
+    thinking_budget: int | None = None
+    thinking_level: Literal["MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"] | None = None
+
+
+class TranslationConfig(Wire, frozen=True, kw_only=True):
+    """Live translation. ``echo_target_language`` also voices what is already in the target language."""
+
+    target_language_code: str | None = None
+    echo_target_language: bool | None = None
+
+
+class AudioTranscriptionConfig(Wire, frozen=True, kw_only=True):
+    """Transcription; the empty struct switches it on. Most fields are known to some models only."""
+
+    language_codes: Sequence[str] = ()
+    language_auto: Mapping[str, Any] | None = None
+    language_hints: LanguageHints | None = None
+    custom_vocabulary: Sequence[str] = ()
+    adaptation_phrases: Sequence[str] = ()
+    word_timestamp: bool | None = None
+    diarization: bool | None = None
+    mode: Literal["VERBATIM", "SMART"] | None = None
+    source_text: str | None = None
+
+
+class LanguageHints(Wire, frozen=True, kw_only=True):
+    """The deprecated form of `AudioTranscriptionConfig.language_codes`."""
+
+    language_codes: Sequence[str] = ()
+
+
+class ModelSelectionConfig(Wire, frozen=True, kw_only=True):
+    """What to prefer when the service chooses a model variant."""
+
+    feature_selection_preference: str | None = None
+
+
+class GenerationConfig(Wire, frozen=True, kw_only=True):
+    """How the model answers. Native-audio and 3.x Live models answer with ``AUDIO`` only."""
+
+    response_modalities: Sequence[Literal["TEXT", "AUDIO", "VIDEO", "IMAGE"]] = ()
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: float | None = None
+    max_output_tokens: int | None = None
+    seed: int | None = None
+    candidate_count: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    media_resolution: Literal["MEDIA_RESOLUTION_LOW", "MEDIA_RESOLUTION_MEDIUM", "MEDIA_RESOLUTION_HIGH"] | None = None
+    speech_config: SpeechConfig | None = None
+    thinking_config: ThinkingConfig | None = None
+    enable_affective_dialog: bool | None = None
+    translation_config: TranslationConfig | None = None
+    audio_transcription_config: AudioTranscriptionConfig | None = None
+    model_selection_config: ModelSelectionConfig | None = None
+    enable_enhanced_civic_answers: bool | None = None
+
+
+class AutomaticActivityDetection(Wire, frozen=True, kw_only=True):
+    """The service's voice activity detection (VAD). Disabled, the client must mark activity itself.
+
+    Attributes:
+        prefix_padding_ms: how much speech before its start is committed.
+        silence_duration_ms: how much silence before its end is committed.
+    """
+
+    disabled: bool | None = None
+    start_of_speech_sensitivity: Literal["START_SENSITIVITY_HIGH", "START_SENSITIVITY_LOW"] | None = None
+    prefix_padding_ms: int | None = None
+    end_of_speech_sensitivity: Literal["END_SENSITIVITY_HIGH", "END_SENSITIVITY_LOW"] | None = None
+    silence_duration_ms: int | None = None
+
+
+class RealtimeInputConfig(Wire, frozen=True, kw_only=True):
+    """How live input becomes turns."""
+
+    automatic_activity_detection: AutomaticActivityDetection | None = None
+    activity_handling: Literal["START_OF_ACTIVITY_INTERRUPTS", "NO_INTERRUPTION"] | None = None
+    turn_coverage: (
+        Literal["TURN_INCLUDES_ONLY_ACTIVITY", "TURN_INCLUDES_ALL_INPUT", "TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO"]
+        | None
+    ) = None
+    interim_transcript_timestamp_enabled: bool | None = None
+
+
+class SessionResumptionConfig(Wire, frozen=True, kw_only=True):
+    """Asks for resumption; the session sets it by itself when it may reconnect.
+
+    Attributes:
+        handle: resumes that session.
+        transparent: Vertex AI only: the service says which client messages its state contains, so that the rest can be
+            replayed exactly.
+    """
+
+    handle: str | None = None
+    transparent: bool | None = None
+
+
+class SlidingWindow(Wire, frozen=True, kw_only=True):
+    """Cuts the context down to ``target_tokens`` (the service's default is half of the trigger)."""
+
+    target_tokens: int | None = None
+
+
+class ContextWindowCompression(Wire, frozen=True, kw_only=True):
+    """Lifts the session's time limit. A mechanism must be chosen: at least ``sliding_window=SlidingWindow()``."""
+
+    trigger_tokens: int | None = None
+    sliding_window: SlidingWindow | None = None
+
+
+class ProactivityConfig(Wire, frozen=True, kw_only=True):
+    """Lets the model decide not to answer. 2.5 models opt in, 3.8 models always have it."""
+
+    proactive_audio: bool | None = None
+    proactive_video: bool | None = None
+
+
+class HistoryConfig(Wire, frozen=True, kw_only=True):
+    """``initial_history_in_client_content``: client content up to the first complete turn is history, no question."""
+
+    initial_history_in_client_content: bool | None = None
+
+
+class CustomizedAvatar(Wire, frozen=True, kw_only=True):
+    """A portrait, 9:16 and at least 704×1280, that the avatar is made from."""
+
+    image_mime_type: str = ""
+    image_data: bytes | None = None
+
+
+class AvatarConfig(Wire, frozen=True, kw_only=True):
+    """A talking face as video output (documented on Vertex AI only)."""
+
+    avatar_name: str | None = None
+    customized_avatar: CustomizedAvatar | None = None
+    audio_bitrate_bps: int | None = None
+    video_bitrate_bps: int | None = None
+
+
+class SafetySetting(Wire, frozen=True, kw_only=True):
+    """One harm category and what is blocked in it. ``method`` is for Vertex AI only."""
+
+    category: str
+    threshold: str
+    method: Literal["SEVERITY", "PROBABILITY"] | None = None
+
+
+class FunctionDeclaration(Wire, frozen=True, kw_only=True):
+    """A function that the model may call: a name, and its parameters as a Schema or as JSON Schema.
+
+    Attributes:
+        parameters: the API's Schema, whose types are upper-case names such as ``OBJECT``.
+        parameters_json_schema: ordinary JSON Schema instead.
+    """
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] | None = None
+    parameters_json_schema: Mapping[str, Any] | None = None
+    response: Mapping[str, Any] | None = None
+    response_json_schema: Mapping[str, Any] | None = None
+    behavior: Literal["BLOCKING", "NON_BLOCKING"] | None = None
+
+
+class Tool(Wire, frozen=True, kw_only=True):
+    """Functions, or tools that the service runs itself; which of those a model has depends on the model."""
+
+    function_declarations: Sequence[FunctionDeclaration] = ()
+    google_search: Mapping[str, Any] | None = None
+    google_search_retrieval: Mapping[str, Any] | None = None
+    code_execution: Mapping[str, Any] | None = None
+    url_context: Mapping[str, Any] | None = None
+    google_maps: Mapping[str, Any] | None = None
+    computer_use: Mapping[str, Any] | None = None
+    file_search: Mapping[str, Any] | None = None
+    retrieval: Mapping[str, Any] | None = None
+    enterprise_web_search: Mapping[str, Any] | None = None
+
+
+class Setup(Wire, frozen=True, kw_only=True):
+    """The first message of a connection. Everything but ``model`` may be left out.
+
+    Attributes:
+        model: a short id such as ``gemini-3.8-live``, or the full resource name.
+        system_instruction: text parts only.
+        explicit_vad_signal: Vertex AI only.
+    """
+
+    model: str
+    generation_config: GenerationConfig | None = None
+    system_instruction: Content | None = None
+    tools: Sequence[Tool] = ()
+    realtime_input_config: RealtimeInputConfig | None = None
+    session_resumption: SessionResumptionConfig | None = None
+    context_window_compression: ContextWindowCompression | None = None
+    input_audio_transcription: AudioTranscriptionConfig | None = None
+    output_audio_transcription: AudioTranscriptionConfig | None = None
+    proactivity: ProactivityConfig | None = None
+    explicit_vad_signal: bool | None = None
+    history_config: HistoryConfig | None = None
+    avatar_config: AvatarConfig | None = None
+    safety_settings: Sequence[SafetySetting] = ()
+    labels: Mapping[str, str] = {}
+
+
+# --- this side of the wire -------------------------------------------------------------------------------------------
+
+
+class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When and how often to dial again after a connection was lost.
+
+    Attempt *n* waits a random time between 0 and ``min(cap_s, base_s × 2^(n−1))`` ("full jitter": clients that were cut
+    off together do not come back together). A session that was up resets the count. A planned move, which the service
+    announces by ``goAway``, waits not at all.
+
+    Attributes:
+        enabled: false ends the session with the first lost connection.
+        max_attempts: dials in a row that may fail before the session gives up; ``None`` never gives up.
+    """
+
+    enabled: bool = True
+    base_s: float = 0.5
+    cap_s: float = 5.0
+    max_attempts: int | None = 10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.base_s <= self.cap_s:
+            raise ConfigError(f"need 0 <= base_s <= cap_s, got {self.base_s} and {self.cap_s}", path="reconnect.base_s")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise ConfigError(
+                f"max_attempts is at least 1, got {self.max_attempts}; enabled=False switches reconnecting off",
+                path="reconnect.max_attempts",
+            )
+
+    def ceiling_s(self, attempt: int) -> float:
+        """The longest wait before this attempt, counted from 1, in seconds."""
+        # ldexp-like growth without the overflow of 2.0**1024, for policies that never give up
+        return min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 64))
+
+
+class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may wait while the network is slow or down.
+
+    Attributes:
+        audio_ms: speech that waits longer than the last ``audio_ms`` of it expires, oldest first, and is reported.
+        control_bytes: text, content, tool answers and activity marks never expire; above this size senders wait.
+        replay_bytes: what is kept for an exact replay on surfaces that acknowledge (Vertex AI).
+    """
+
+    audio_ms: int = 2_000
+    control_bytes: int = 1 << 20
+    replay_bytes: int = 16 << 20
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} cannot be negative", path=f"outbox.{name}")
+
+
+class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the service.
+
+    Attributes:
+        connect_timeout_s: one deadline over DNS, TCP, TLS, upgrade and setup, for each dial.
+        close_timeout_s: how long to wait for the other side's closing words before the socket is dropped.
+        ping_after_s: silence after which the line is probed.
+        lost_after_s: further silence after which it counts as lost. Pongs that take 30 s are normal under load.
+        headers: extra headers for the upgrade request.
+        proxy: ``http://…`` proxy for the upgrade; ``None`` follows the environment.
+        ssl: an ``ssl.SSLContext`` of your own, for a private certificate authority.
+    """
+
+    connect_timeout_s: float = 15.0
+    close_timeout_s: float = 1.0
+    ping_after_s: float = 15.0
+    lost_after_s: float = 45.0
+    headers: Mapping[str, str] = {}
+    proxy: str | None = None
+    ssl: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout_s", "close_timeout_s", "ping_after_s", "lost_after_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}", path=f"transport.{name}")
+
+
+class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it together: what is said to the service, how it is reached, and what happens when it cannot be.
+
+    Attributes:
+        chunk_ms: length of one audio message, 10 to 100; the service recommends 20 to 40, longer ones delay its ear.
+    """
+
+    setup: Setup
+    transport: TransportConfig = TransportConfig()
+    reconnect: ReconnectPolicy = ReconnectPolicy()
+    outbox: OutboxLimits = OutboxLimits()
+    chunk_ms: int = 20
+
+    def __post_init__(self) -> None:
+        if not 10 <= self.chunk_ms <= 100:
+            raise ConfigError(f"chunk_ms must be 10 to 100, got {self.chunk_ms}", path="chunk_ms")

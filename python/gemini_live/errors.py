@@ -1,0 +1,103 @@
+"""Every exception that this package raises of its own accord.
+
+::
+
+    GeminiLiveError
+    ├── ConfigError (ValueError)         a wrong argument, found before any I/O
+    ├── ConnectError (ConnectionError)   connect() did not get a usable session
+    │   ├── AuthenticationError          the credentials were refused
+    │   ├── SetupError                   the service refused the setup message
+    │   └── ConnectTimeout (TimeoutError)
+    └── SessionClosed                    a send, or a wait, on a session that has ended
+
+Samples and images that cannot be encoded raise the built-in ``TypeError`` (not a kind of data that is accepted) and
+``ValueError`` (the right kind with a wrong shape or value); the message says what is accepted.
+
+No message, ``repr`` or attribute of these ever holds a credential.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gemini_live.events import Closed
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectTimeout",
+    "GeminiLiveError",
+    "SessionClosed",
+    "SetupError",
+]
+
+
+class GeminiLiveError(Exception):
+    """The base of all errors of this package."""
+
+
+class ConfigError(GeminiLiveError, ValueError):
+    """An argument that cannot work, found before any I/O.
+
+    Attributes:
+        path: where it stands, in the caller's spelling, such as ``generation_config.temprature``; ``""`` if nowhere.
+        suggestion: the closest name that exists, if one is close.
+    """
+
+    def __init__(self, message: str, *, path: str = "", suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.suggestion = suggestion
+
+
+class ConnectError(GeminiLiveError, ConnectionError):
+    """``connect()`` ended without a usable session.
+
+    Attributes:
+        closed: what happened, with the same fields as the event that ends a running session.
+    """
+
+    def __init__(self, closed: Closed) -> None:
+        super().__init__(closed.describe())
+        self.closed = closed
+
+    @property
+    def code(self) -> int | None:
+        """The WebSocket close code or the HTTP status, if the other side gave one."""
+        return self.closed.code
+
+    @property
+    def reason(self) -> str:
+        """The other side's words, or the operating system's."""
+        return self.closed.reason
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, in one sentence; ``""`` if nothing is known."""
+        return self.closed.hint
+
+
+class AuthenticationError(ConnectError):
+    """The service refused the key or token."""
+
+
+class SetupError(ConnectError):
+    """The service refused the setup: a model, a field or a value that it does not take."""
+
+
+class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818 - named like the built-in it extends
+    """DNS, TCP, TLS, upgrade and setup together took longer than ``connect_timeout_s``."""
+
+
+class SessionClosed(GeminiLiveError):  # noqa: N818 - a state, not a fault
+    """The session has ended, so nothing can be sent or awaited any more.
+
+    Attributes:
+        closed: why it ended.
+    """
+
+    def __init__(self, closed: Closed) -> None:
+        super().__init__(closed.describe())
+        self.closed = closed

@@ -1,0 +1,453 @@
+"""What a session tells its user: the service's messages as typed events, and what the session did about the network.
+
+An event is an immutable struct. One message of the service may give several; `Interrupted` then comes first, so that a
+loudspeaker falls silent before anything else is handled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from gemini_live.messages import FunctionCall, Part, Wire
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = [
+    "CloseKind",
+    "Closed",
+    "DeliveryUncertain",
+    "Error",
+    "Event",
+    "GenerationComplete",
+    "GoAway",
+    "Grounding",
+    "InputDropped",
+    "InputTranscription",
+    "Interrupted",
+    "Lagged",
+    "ModalityTokenCount",
+    "ModelAudio",
+    "ModelPart",
+    "ModelText",
+    "OutputTranscription",
+    "Phase",
+    "Reconnected",
+    "Reconnecting",
+    "SessionResumption",
+    "SessionStats",
+    "SessionStatus",
+    "SetupComplete",
+    "Thought",
+    "ToolCall",
+    "ToolCallCancellation",
+    "TranscribedWord",
+    "TurnComplete",
+    "Unknown",
+    "UrlContext",
+    "Usage",
+    "VoiceActivity",
+    "WaitingForInput",
+]
+
+
+class SessionStatus(Enum):
+    """What a session is doing; `Session.status` shows it, `Session.wait_for_status` awaits it."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    CLOSED = "closed"
+
+
+class Phase(Enum):
+    """How far a connection had come when it failed."""
+
+    DIAL = "dial"
+    """DNS, TCP, TLS, proxy or the HTTP upgrade."""
+    SETUP = "setup"
+    """The setup message was sent, its answer had not come."""
+    OPEN = "open"
+    """The session was usable."""
+
+
+class CloseKind(Enum):
+    """Why a connection ended, as far as code, reason and phase tell."""
+
+    REQUESTED = "requested"
+    """``close()`` was called."""
+    PLANNED = "planned"
+    """The service's connection limit, announced or not."""
+    NETWORK = "network"
+    """DNS, TCP or TLS failed, or the line went dead."""
+    TIMEOUT = "timeout"
+    """The connection was not usable in ``connect_timeout_s``."""
+    SERVER = "server"
+    """The service had a fault or is overloaded."""
+    QUOTA = "quota"
+    """Too many requests, tokens or sessions."""
+    CREDENTIALS = "credentials"
+    """A key or token is missing, wrong or leaked."""
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a name, not a secret
+    """An ephemeral token is used up; a new one continues the session."""
+    HANDLE = "handle"
+    """The session that was to be resumed is gone."""
+    SETUP = "setup"
+    """The service does not accept the setup or a message: retrying cannot help."""
+    RECONNECT_DISABLED = "reconnect_disabled"
+    """The connection was lost and the policy says not to dial again."""
+    RECONNECT_EXHAUSTED = "reconnect_exhausted"
+    """As many dials failed in a row as the policy allows."""
+    ABANDONED = "abandoned"
+    """Nobody holds the session any more."""
+    INTERNAL = "internal"
+    """A fault of this package or of something it calls, such as a credential provider that raised."""
+
+
+class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounts of a session at one moment: ``accepted == waiting + written + acknowledged + expired``, always.
+
+    Attributes:
+        accepted: messages that the session took.
+        waiting: not yet handed to a connection.
+        written: handed to a connection, and not acknowledged.
+        acknowledged: the other side has them for certain: its resumable state contains them (Vertex AI), or it answered
+            a ping that was sent behind them, or confirmed the close.
+        expired: given up for being too old, each reported by `InputDropped`.
+        replayed: how many times a message was written again after a reconnect.
+        uncertain: of those written, on a connection that was lost before anything proved that they arrived.
+        reconnects: how often the session came back, planned moves included.
+        longest_gap_s: the longest time for which nothing could be sent.
+        messages_received: messages of the service, empty ones included.
+        round_trip_s: of the last answered ping.
+    """
+
+    accepted: int = 0
+    waiting: int = 0
+    written: int = 0
+    acknowledged: int = 0
+    expired: int = 0
+    replayed: int = 0
+    uncertain: int = 0
+    reconnects: int = 0
+    longest_gap_s: float = 0.0
+    messages_received: int = 0
+    round_trip_s: float | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all events."""
+
+
+# --- from the service ------------------------------------------------------------------------------------------------
+
+
+class SetupComplete(Event, frozen=True, kw_only=True):
+    """A connection is usable. Vertex AI names the session."""
+
+    session_id: str | None = None
+
+
+class ModelAudio(Event, frozen=True, kw_only=True):
+    """A piece of the answer: 16-bit little-endian mono PCM, usually 24 kHz and faster than real time.
+
+    Attributes:
+        data: the samples as bytes.
+        rate_hz: samples per second; 24,000 where the service does not say.
+    """
+
+    data: bytes
+    rate_hz: int = 24_000
+
+    @property
+    def samples(self) -> npt.NDArray[np.int16]:
+        """The samples as a read-only int16 array of shape ``(n,)`` that shares this event's memory."""
+        import numpy as np  # noqa: PLC0415 - most programs never need it here, and it is slow to import
+
+        return np.frombuffer(self.data, dtype="<i2")
+
+    @property
+    def duration_s(self) -> float:
+        """How long it takes to play, in seconds."""
+        return len(self.data) / 2 / self.rate_hz
+
+
+class ModelText(Event, frozen=True, kw_only=True):
+    """A piece of the answer as text, from models that answer so."""
+
+    text: str
+
+
+class Thought(Event, frozen=True, kw_only=True):
+    """A piece of the model's reasoning, if ``include_thoughts`` asked for it."""
+
+    text: str
+
+
+class ModelPart(Event, frozen=True, kw_only=True):
+    """A part of the answer that is neither audio, text nor thought: code, a result of it, an image, a video."""
+
+    part: Part
+
+
+class TranscribedWord(Wire, frozen=True, kw_only=True):
+    """One word with its times, as decimal seconds such as ``1.250s``."""
+
+    word: str = ""
+    start_offset: str | None = None
+    end_offset: str | None = None
+
+
+class InputTranscription(Event, frozen=True, kw_only=True):
+    """What the user said. Pieces are appended as they are, blanks included.
+
+    Attributes:
+        finished: the last piece, where the service says so.
+        interim: a quick guess that replaces the former one and is not to be appended.
+    """
+
+    text: str
+    finished: bool = False
+    interim: bool = False
+    language_code: str | None = None
+    speaker_label: str | None = None
+    words: Sequence[TranscribedWord] = ()
+
+
+class OutputTranscription(Event, frozen=True, kw_only=True):
+    """What the model says, as text. After an interruption it may hold words that were never played."""
+
+    text: str
+    finished: bool = False
+    language_code: str | None = None
+    words: Sequence[TranscribedWord] = ()
+
+
+class GenerationComplete(Event, frozen=True, kw_only=True):
+    """All of the answer was produced; it may still be playing."""
+
+
+class TurnComplete(Event, frozen=True, kw_only=True):
+    """The turn is over, about when its audio has been played.
+
+    Attributes:
+        reason: why an empty or cut turn ended, such as ``NEED_MORE_INPUT``; values unknown here are passed on.
+        interaction_status: ``IN_PROGRESS`` means that an extended-thinking model will go on by itself.
+    """
+
+    reason: str | None = None
+    interaction_status: str | None = None
+
+
+class Interrupted(Event, frozen=True, kw_only=True):
+    """The user cut in: stop playing, and forget what waits to be played."""
+
+
+class WaitingForInput(Event, frozen=True, kw_only=True):
+    """The model says nothing because it expects the user to go on."""
+
+
+class ToolCall(Event, frozen=True, kw_only=True):
+    """The model asks for functions; answer each with `Session.send_tool_response`."""
+
+    calls: Sequence[FunctionCall]
+
+
+class ToolCallCancellation(Event, frozen=True, kw_only=True):
+    """These calls must not be answered any more."""
+
+    ids: Sequence[str]
+
+
+class Grounding(Event, frozen=True, kw_only=True):
+    """Where an answer comes from, as the service gives it (``groundingMetadata``)."""
+
+    metadata: Mapping[str, Any]
+
+
+class UrlContext(Event, frozen=True, kw_only=True):
+    """Which pages were read for an answer, as the service gives it (``urlContextMetadata``)."""
+
+    metadata: Mapping[str, Any]
+
+
+class SessionResumption(Event, frozen=True, kw_only=True):
+    """The service's offer to resume from here. The session uses it by itself.
+
+    Attributes:
+        handle: ``None`` when the session cannot be resumed at this point.
+        last_consumed_client_message_index: the last message of this connection that the handle's state contains,
+            counted from 1; Vertex AI with ``transparent`` only.
+    """
+
+    handle: str | None
+    resumable: bool = False
+    last_consumed_client_message_index: int | None = None
+
+
+class GoAway(Event, frozen=True, kw_only=True):
+    """The service will close this connection. The session moves by itself.
+
+    Attributes:
+        time_left_s: seconds until then, if the service says.
+    """
+
+    time_left_s: float | None = None
+
+
+class ModalityTokenCount(Wire, frozen=True, kw_only=True):
+    """Tokens of one modality."""
+
+    modality: str = ""
+    token_count: int = 0
+
+
+class Usage(Event, frozen=True, kw_only=True):
+    """Tokens, once for each turn; the prompt is the whole context. Both spellings of the wire end up here."""
+
+    prompt_token_count: int = 0
+    cached_content_token_count: int = 0
+    response_token_count: int = 0
+    tool_use_prompt_token_count: int = 0
+    thoughts_token_count: int = 0
+    total_token_count: int = 0
+    prompt_tokens_details: Sequence[ModalityTokenCount] = ()
+    cache_tokens_details: Sequence[ModalityTokenCount] = ()
+    response_tokens_details: Sequence[ModalityTokenCount] = ()
+    tool_use_prompt_tokens_details: Sequence[ModalityTokenCount] = ()
+    traffic_type: str | None = None
+    service_tier: str | None = None
+
+
+class VoiceActivity(Event, frozen=True, kw_only=True):
+    """The service heard speech begin or end.
+
+    Attributes:
+        audio_offset_s: where, in seconds of audio that the service has received in this session, across reconnects.
+    """
+
+    type: Literal["ACTIVITY_START", "ACTIVITY_END"]
+    audio_offset_s: float | None = None
+
+
+class Error(Event, frozen=True, kw_only=True):
+    """The service reported an error inside the stream, without closing."""
+
+    code: int | None = None
+    status: str = ""
+    message: str = ""
+
+
+class Unknown(Event, frozen=True, kw_only=True):
+    """A message, or a part of one, that this version does not understand. Nothing is lost and nothing breaks.
+
+    Attributes:
+        raw: the message as it came.
+        problem: what was wrong with it; ``""`` if it is sound JSON with names that are not known here.
+    """
+
+    raw: bytes
+    problem: str = ""
+
+
+# --- from the session ------------------------------------------------------------------------------------------------
+
+
+class Reconnecting(Event, frozen=True, kw_only=True):
+    """The connection is gone, or about to be moved, and another dial follows.
+
+    Attributes:
+        attempt: counted from 1 since the session was last up.
+        delay_s: seconds until that dial; 0 for a planned move.
+        kind: why.
+        code: the close code or HTTP status, if the other side gave one.
+        reason: the other side's words, or the operating system's.
+    """
+
+    attempt: int
+    delay_s: float
+    kind: CloseKind
+    code: int | None = None
+    reason: str = ""
+
+
+class Reconnected(Event, frozen=True, kw_only=True):
+    """The session is up again.
+
+    Attributes:
+        gap_s: seconds for which nothing could be sent.
+        attempts: dials that it took.
+        context_restored: false means that the service has forgotten the conversation.
+        replayed: messages that were sent again because the service's state did not contain them yet.
+    """
+
+    gap_s: float
+    attempts: int
+    context_restored: bool
+    replayed: int = 0
+
+
+class InputDropped(Event, frozen=True, kw_only=True):
+    """Input that waited too long was given up, oldest first.
+
+    Attributes:
+        count: messages.
+        duration_s: seconds of audio in them; 0 for video.
+    """
+
+    kind: Literal["audio", "video"]
+    count: int
+    duration_s: float = 0.0
+
+
+class DeliveryUncertain(Event, frozen=True, kw_only=True):
+    """Messages were on their way when the connection was lost, and the service does not say whether they arrived.
+
+    They are not sent again by themselves: a text that is heard twice is worse than one that is asked for again.
+
+    Attributes:
+        kinds: how many of each kind, such as ``{"text": 1}``.
+    """
+
+    kinds: Mapping[str, int]
+
+
+class Lagged(Event, frozen=True, kw_only=True):
+    """This consumer was too slow: so many pieces of audio, the oldest, were skipped for it."""
+
+    count: int
+
+
+class Closed(Event, frozen=True, kw_only=True):
+    """The session has ended for good; nothing follows.
+
+    Attributes:
+        kind: why.
+        phase: how far the last connection had come.
+        code: the close code or HTTP status, if the other side gave one.
+        reason: the other side's words, or the operating system's.
+        hint: what to do about it, in one sentence; ``""`` if nothing is known.
+        undelivered: messages that were accepted and never written.
+        attempts: dials that failed in a row at the end.
+    """
+
+    kind: CloseKind
+    phase: Phase = Phase.OPEN
+    code: int | None = None
+    reason: str = ""
+    hint: str = ""
+    undelivered: int = 0
+    attempts: int = 0
+
+    def describe(self) -> str:
+        """One line for people."""
+        what = f"{self.kind.value.replace('_', ' ')} ({self.phase.value})"
+        code = "" if self.code is None else f", code {self.code}"
+        reason = f": {self.reason}" if self.reason else ""
+        hint = f". {self.hint}" if self.hint else ""
+        return f"{what}{code}{reason}{hint}"

@@ -1,0 +1,162 @@
+"""Who has read what: every consumer of a session's events has a place of its own.
+
+Events that steer a conversation are never lost. Audio is bounded for each consumer: one that falls too far behind loses
+the oldest and is told (`Lagged`). When `Interrupted` arrives, audio that a consumer has not read yet is taken away from
+it before it can be played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gemini_live.events import Closed, Event, Interrupted, Lagged, ModelAudio
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Cursor", "Fanout"]
+
+# Answers arrive several times faster than they are played, so an unread backlog of some minutes is normal.
+MAX_AUDIO_S = 300.0
+
+
+class Cursor:
+    """One consumer's place in the stream of events: an asynchronous iterator that ends after `Closed`.
+
+    One task reads it at a time. It begins at the moment it was made. Leaving it unread costs memory: close it, or use
+    it as a context manager.
+    """
+
+    def __init__(self, fanout: Fanout, owner: object = None, *, max_unread_before_start: int | None = None) -> None:
+        self._fanout = fanout
+        self._owner = owner
+        self._max_unread = max_unread_before_start
+        self._unread: deque[Event] = deque()
+        self._audio_s = 0.0
+        self._lagged = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Wait for the next event.
+
+        Raises:
+            StopAsyncIteration: the session has closed for good and everything was read.
+            RuntimeError: another task is waiting at this cursor; give each its own with ``session.events()``.
+        """
+        self._max_unread = None
+        while True:
+            event = self.next_now()
+            if event is not None:
+                return event
+            if self._ended:
+                raise StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("two tasks read the same events; give each a cursor of its own: session.events()")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def next_now(self) -> Event | None:
+        """The next event if there is one already."""
+        if self._lagged:
+            count, self._lagged = self._lagged, 0
+            return Lagged(count=count)
+        if not self._unread:
+            return None
+        return self._pop_oldest()
+
+    def _pop_oldest(self) -> Event:
+        event = self._unread.popleft()
+        if isinstance(event, ModelAudio):
+            self._audio_s -= event.duration_s
+        return event
+
+    def close(self) -> None:
+        """Stop listening; what was not read is gone."""
+        self._fanout.leave(self)
+        self._unread.clear()
+        self.end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    # --- for the fan-out ---
+
+    def put(self, event: Event) -> None:
+        """Add an event and wake the reader."""
+        if isinstance(event, ModelAudio):
+            self._audio_s += event.duration_s
+        elif isinstance(event, Interrupted):
+            self._unread = deque(kept for kept in self._unread if not isinstance(kept, ModelAudio))
+            self._audio_s = 0.0
+        self._unread.append(event)
+        while self._audio_s > MAX_AUDIO_S:
+            self._skip_oldest_audio()
+        if self._max_unread is not None and len(self._unread) > self._max_unread:
+            self._pop_oldest()
+            self._lagged += 1
+        self._wake()
+
+    def _skip_oldest_audio(self) -> None:
+        oldest = next(event for event in self._unread if isinstance(event, ModelAudio))
+        self._unread.remove(oldest)
+        self._audio_s -= oldest.duration_s
+        self._lagged += 1
+
+    def end(self) -> None:
+        """Nothing will be added any more."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Fanout:
+    """Hands every event to every cursor that somebody still holds."""
+
+    def __init__(self) -> None:
+        # weakly: a consumer that went away without a word costs nothing, and does not keep its session alive
+        self._cursors = weakref.WeakSet[Cursor]()
+        self._ended = False
+
+    def publish(self, event: Event) -> None:
+        """Add an event for everybody; after `Closed` there is nothing more to add."""
+        for cursor in self._cursors:
+            cursor.put(event)
+        if isinstance(event, Closed):
+            self._ended = True
+            for cursor in self._cursors:
+                cursor.end()
+
+    def join(self, owner: object = None, *, max_unread_before_start: int | None = None) -> Cursor:
+        """Make a cursor that begins now.
+
+        Args:
+            owner: is kept alive for as long as the cursor is.
+            max_unread_before_start: for a cursor that may never be read: until its first read it keeps no more than so
+                many events, the newest.
+        """
+        cursor = Cursor(self, owner, max_unread_before_start=max_unread_before_start)
+        if self._ended:
+            cursor.end()
+        else:
+            self._cursors.add(cursor)
+        return cursor
+
+    def leave(self, cursor: Cursor) -> None:
+        """Forget a cursor."""
+        self._cursors.discard(cursor)

@@ -1,0 +1,161 @@
+"""What the two sides say to one another after the setup: contents, parts, tool calls, and the client's messages.
+
+Each struct is one message of the protocol; field names are snake_case here and lowerCamelCase on the wire (proto3
+JSON). A field left at its default is not sent. ``bytes`` travel as standard base64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "Blob",
+    "ClientContent",
+    "CodeExecutionResult",
+    "Content",
+    "ContextUpdate",
+    "ExecutableCode",
+    "FileData",
+    "FunctionCall",
+    "FunctionResponse",
+    "FunctionResponsePart",
+    "Part",
+    "RealtimeInput",
+    "Scheduling",
+    "ToolResponse",
+    "Wire",
+]
+
+Scheduling = Literal["SILENT", "WHEN_IDLE", "INTERRUPT"]
+"""When the model speaks about the answer of a NON_BLOCKING call; the service's default is WHEN_IDLE."""
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A message of the protocol: immutable, camelCase on the wire."""
+
+
+class Blob(Wire, frozen=True, kw_only=True):
+    """Bytes with their MIME type, such as ``audio/pcm;rate=16000`` or ``image/jpeg``."""
+
+    mime_type: str
+    data: bytes
+
+
+class FileData(Wire, frozen=True, kw_only=True):
+    """A file that the service already has."""
+
+    file_uri: str
+    mime_type: str = ""
+
+
+class FunctionCall(Wire, frozen=True, kw_only=True):
+    """The model asks for a function to be called.
+
+    Attributes:
+        id: opaque; the answer must repeat it. Empty on surfaces that send none.
+        args: plain JSON; every number is a double on the wire.
+    """
+
+    name: str
+    id: str = ""
+    args: Mapping[str, Any] = {}
+
+
+class FunctionResponsePart(Wire, frozen=True, kw_only=True):
+    """A media result of a function."""
+
+    inline_data: Blob | None = None
+    file_data: FileData | None = None
+
+
+class FunctionResponse(Wire, frozen=True, kw_only=True):
+    """The answer to one `FunctionCall`.
+
+    Attributes:
+        id: the call's id; required on the Developer API.
+        response: an object; its keys ``output`` and ``error`` have a meaning, without either the whole is the output.
+        scheduling: only for NON_BLOCKING functions.
+        will_continue: more results of the same call follow (not on Vertex AI).
+    """
+
+    name: str
+    id: str = ""
+    response: Mapping[str, Any] = {}
+    scheduling: Scheduling | None = None
+    will_continue: bool | None = None
+    parts: Sequence[FunctionResponsePart] = ()
+
+
+class ExecutableCode(Wire, frozen=True, kw_only=True):
+    """Code that the model wrote to be run by the service."""
+
+    code: str = ""
+    language: str = ""
+    id: str = ""
+
+
+class CodeExecutionResult(Wire, frozen=True, kw_only=True):
+    """What the service's run of an `ExecutableCode` gave."""
+
+    outcome: str = ""
+    output: str = ""
+    id: str = ""
+
+
+class Part(Wire, frozen=True, kw_only=True):
+    """One piece of a `Content`; normally exactly one of the data fields is set."""
+
+    text: str | None = None
+    thought: bool = False
+    thought_signature: bytes | None = None
+    inline_data: Blob | None = None
+    file_data: FileData | None = None
+    function_call: FunctionCall | None = None
+    function_response: FunctionResponse | None = None
+    executable_code: ExecutableCode | None = None
+    code_execution_result: CodeExecutionResult | None = None
+
+
+class Content(Wire, frozen=True, kw_only=True):
+    """Parts of one speaker. A missing role means the user."""
+
+    parts: Sequence[Part] = ()
+    role: Literal["user", "model"] | None = None
+
+
+class ClientContent(Wire, frozen=True, kw_only=True):
+    """Turns that are appended to the history, in order, interrupting a running generation.
+
+    Attributes:
+        turn_complete: true starts the model's answer; false adds and waits.
+    """
+
+    turns: Sequence[Content] = ()
+    turn_complete: bool = False
+
+
+class RealtimeInput(Wire, frozen=True, kw_only=True):
+    """Live input. The wire allows several fields in one message; this package sends one."""
+
+    audio: Blob | None = None
+    video: Blob | None = None
+    text: str | None = None
+    audio_stream_end: bool = False
+    activity_start: Mapping[str, Any] | None = None
+    activity_end: Mapping[str, Any] | None = None
+
+
+class ToolResponse(Wire, frozen=True, kw_only=True):
+    """Answers to tool calls."""
+
+    function_responses: Sequence[FunctionResponse] = ()
+
+
+class ContextUpdate(Wire, frozen=True, kw_only=True):
+    """New instructions or tools in mid-session. A field left out stays as it was; ``tools={}`` clears all tools."""
+
+    system_instruction: Content | None = None
+    tools: Mapping[str, Any] | None = None

@@ -1,0 +1,283 @@
+"""What waits, what was written, what is acknowledged, what expired. Pure: no I/O, no clock, no asyncio.
+
+Each accepted message is exactly one of *waiting · written · acknowledged · expired*, and the four counts always add up
+to what was accepted. The order is that of the calls; it survives reconnects.
+
+Two ways lead to *acknowledged*. Where the service reports the index of the last message that its resumable state
+contains (`acknowledge_index`), written messages are kept until then and can be replayed exactly. Elsewhere a proof that
+the other side has read the stream up to a message (`acknowledge`: an answered ping, a completed close) settles it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from gemini_live.events import DeliveryUncertain, InputDropped
+
+if TYPE_CHECKING:
+    from gemini_live.config import OutboxLimits
+
+__all__ = ["Counts", "Kind", "Outbox"]
+
+Kind: TypeAlias = Literal[
+    "audio",
+    "video",
+    "text",
+    "client_content",
+    "tool_response",
+    "context_update",
+    "activity_start",
+    "activity_end",
+    "audio_stream_end",
+    "raw",
+]
+
+# Written messages that nobody has acknowledged are remembered for the report at a loss; beyond this many the oldest
+# are only counted. 4,096 chunks of 20 ms are 82 s, longer than a dead line goes unnoticed.
+_REMEMBERED = 4_096
+
+
+class _Entry:
+    __slots__ = ("accepted_at", "duration_s", "index", "kind", "payload", "replayed", "waiting")
+
+    def __init__(self, kind: Kind, payload: bytes, duration_s: float, now: float) -> None:
+        self.kind: Kind = kind
+        self.payload = payload
+        self.duration_s = duration_s
+        self.accepted_at = now
+        self.waiting = True
+        self.index = 0
+        self.replayed = False
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Messages by fate; ``accepted`` is the sum of the four that follow it.
+
+    Attributes:
+        replayed: written more than once, because the service's state did not contain them.
+        uncertain: written, with the connection lost before anything proved that they arrived.
+    """
+
+    accepted: int
+    waiting: int
+    written: int
+    acknowledged: int
+    expired: int
+    replayed: int
+    uncertain: int
+
+
+class Outbox:
+    """One first-in-first-out queue for everything a session sends.
+
+    Audio that has waited longer than ``audio_ms`` expires: stale speech is worse than none. The bound is the age, not
+    the amount, so that a burst (a file, say) drains at the speed of the network. Of video only the newest image waits.
+    Everything else never expires.
+
+    Args:
+        limits: the bounds.
+        replayable: the service acknowledges by index, so written messages are kept for a replay.
+    """
+
+    def __init__(self, limits: OutboxLimits, *, replayable: bool = False) -> None:
+        self._limits = limits
+        self._audio_s = limits.audio_ms / 1000
+        self._replayable = replayable
+        self._queue: deque[_Entry] = deque()  # waiting, with settled ones in between that are skipped
+        self._audio: deque[_Entry] = deque()  # the waiting audio that may expire, oldest first
+        self._video: _Entry | None = None
+        self._written: deque[_Entry] = deque()  # not acknowledged, oldest first
+        self._written_bytes = 0
+        self._index = 0
+        self._accepted = 0
+        self._acknowledged = 0
+        self._expired = 0
+        self._overflow = Counter[
+            str
+        ]()  # written on this connection before everything in _written, kept as numbers only
+        self._given_up = 0  # written on earlier connections, and nobody will ever know
+        self._waiting = 0
+        self._replayed = 0
+        self._control_bytes = 0
+        self._dropped: Counter[Literal["audio", "video"]] = Counter()
+        self._dropped_audio_s = 0.0
+
+    # --- in ---
+
+    def accept(self, now: float, kind: Kind, payload: bytes, duration_s: float = 0.0) -> None:
+        """Take a message. The caller has seen to it that there is `room` for one that cannot expire.
+
+        Args:
+            now: seconds on any clock that does not go backwards.
+            kind: what it is, which decides whether it may expire.
+            payload: the message as it will be written.
+            duration_s: of audio.
+        """
+        self._accepted += 1
+        entry = _Entry(kind, payload, duration_s, now)
+        self._queue.append(entry)
+        self._waiting += 1
+        if kind == "audio":
+            self._audio.append(entry)
+            self.expire(now)
+        elif kind == "video":
+            if self._video is not None:
+                self._expire(self._video)
+            self._video = entry
+        else:
+            self._control_bytes += len(payload)
+
+    def room(self, size: int) -> bool:
+        """Whether a control message of ``size`` bytes fits. An empty outbox takes one of any size."""
+        return self._control_bytes == 0 or self._control_bytes + size <= self._limits.control_bytes
+
+    # --- out ---
+
+    def next_to_write(self) -> bytes | None:
+        """The oldest waiting message, which counts as written from now on; ``None`` if nothing waits."""
+        while self._queue:
+            entry = self._queue.popleft()
+            if entry.waiting:
+                self._wrote(entry)
+                return entry.payload if self._replayable else _take_payload(entry)
+        return None
+
+    def _wrote(self, entry: _Entry) -> None:
+        entry.waiting = False
+        self._waiting -= 1
+        if entry.kind == "video":
+            if self._video is entry:
+                self._video = None
+        elif entry.kind != "audio":
+            self._control_bytes -= len(entry.payload)
+        elif not entry.replayed:
+            # the oldest waiting message overall is also the oldest waiting audio
+            self._audio.popleft()
+        self._index += 1
+        entry.index = self._index
+        self._written.append(entry)
+        if self._replayable:
+            self._written_bytes += len(entry.payload)
+        while self._too_much_to_remember():
+            self._overflow[self._forget_oldest().kind] += 1
+
+    def _too_much_to_remember(self) -> bool:
+        if self._replayable:
+            return self._written_bytes > self._limits.replay_bytes
+        return len(self._written) > _REMEMBERED
+
+    def _forget_oldest(self) -> _Entry:
+        entry = self._written.popleft()
+        self._written_bytes -= len(entry.payload)
+        return entry
+
+    # --- what became of it ---
+
+    @property
+    def last_written(self) -> int:
+        """How many messages were written on this connection: the index of the last of them."""
+        return self._index
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether anything was written on this connection that nobody has confirmed."""
+        return bool(self._written)
+
+    def acknowledge(self, index: int) -> None:
+        """Settle this connection's messages up to ``index``, counted from 1."""
+        while self._written and self._written[0].index <= index:
+            self._forget_oldest()
+            # the overflow was written before whatever is remembered
+            self._acknowledged += 1 + self._overflow.total()
+            self._overflow.clear()
+
+    def connection_lost(self, *, resumable: bool) -> DeliveryUncertain | None:
+        """Keep what a resumed state may lack, if it can be known; count and report the rest as uncertain.
+
+        Args:
+            resumable: the next connection may continue from the state that the acknowledgements speak of.
+        """
+        kinds = Counter[str](self._overflow)
+        self._overflow.clear()
+        if not (self._replayable and resumable):
+            kinds.update(entry.kind for entry in self._written)
+            self._written.clear()
+            self._written_bytes = 0
+        self._given_up += kinds.total()
+        return DeliveryUncertain(kinds=dict(kinds)) if kinds else None
+
+    def connection_opened(self) -> int:
+        """Begin a new connection; put what was kept for it back at the front, in order.
+
+        Returns:
+            How many messages will be written again.
+        """
+        self._index = 0
+        count = len(self._written)
+        while self._written:
+            entry = self._written.pop()
+            entry.waiting = True
+            entry.replayed = True  # it was in time once: what the state lacks must not expire now
+            if entry.kind not in ("audio", "video"):
+                self._control_bytes += len(entry.payload)
+            self._queue.appendleft(entry)
+        self._written_bytes = 0
+        self._waiting += count
+        self._replayed += count
+        return count
+
+    # --- time ---
+
+    def expire(self, now: float) -> None:
+        """Let audio go that is too old to be worth hearing."""
+        while self._audio and now - self._audio[0].accepted_at > self._audio_s:
+            self._expire(self._audio.popleft())
+
+    def next_expiry(self) -> float | None:
+        """When audio will next be too old, on the caller's clock."""
+        return self._audio[0].accepted_at + self._audio_s if self._audio else None
+
+    def _expire(self, entry: _Entry) -> None:
+        entry.waiting = False
+        self._waiting -= 1
+        self._expired += 1
+        if entry.kind == "audio":
+            self._dropped_audio_s += entry.duration_s
+            self._dropped["audio"] += 1
+        else:
+            self._dropped["video"] += 1
+        entry.payload = b""
+
+    def dropped(self) -> list[InputDropped]:
+        """What has expired since the last call."""
+        if not self._dropped:
+            return []
+        events = [
+            InputDropped(kind=kind, count=count, duration_s=self._dropped_audio_s if kind == "audio" else 0.0)
+            for kind, count in self._dropped.items()
+        ]
+        self._dropped.clear()
+        self._dropped_audio_s = 0.0
+        return events
+
+    @property
+    def counts(self) -> Counts:
+        """The balance at this moment."""
+        return Counts(
+            accepted=self._accepted,
+            waiting=self._waiting,
+            written=len(self._written) + self._overflow.total() + self._given_up,
+            acknowledged=self._acknowledged,
+            expired=self._expired,
+            replayed=self._replayed,
+            uncertain=self._given_up,
+        )
+
+
+def _take_payload(entry: _Entry) -> bytes:
+    """The payload of an entry that will never be written again, so that it need not be kept."""
+    payload, entry.payload = entry.payload, b""
+    return payload

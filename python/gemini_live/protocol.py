@@ -1,0 +1,604 @@
+"""What a session decides. Pure: no I/O, no asyncio; the clock and the dice are arguments.
+
+Facts go in (`start`, `dialled`, `message_received`, `connection_lost`, `time_passed`, `close` …), decisions come out of
+`decisions`, to be carried out in order, and `deadline` says when `time_passed` is wanted. Every change of state is a
+row of `TRANSITIONS`; there is no other.
+
+Invariants:
+
+* No message of the user leaves before ``setupComplete``.
+* A handle is kept only while the service says that the session can be resumed.
+* The old socket is gone before the new one is dialled: the service refuses to resume a session that still has one.
+* After ``Closed`` nothing is decided any more.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from gemini_live import codec, events
+from gemini_live.events import CloseKind, Phase, SessionStatus
+from gemini_live.failures import Failure, Next, Verdict, judge
+from gemini_live.outbox import Kind, Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gemini_live.config import SessionConfig, Setup
+
+__all__ = [
+    "TRANSITIONS",
+    "Abort",
+    "Decision",
+    "Dial",
+    "Emit",
+    "HangUp",
+    "Ping",
+    "Protocol",
+    "State",
+    "Trigger",
+    "Write",
+]
+
+# A connection that lived this long was a success, and the count of failures starts anew. Refused resumes end within
+# 1.6 s of their setup (measured on the service).
+_STABLE_S = 2.0
+# After a resume was refused the service needs 1.5 s to forget the old connection; twice refused, the handle is dead.
+_REFUSED_WAIT_S = 1.5
+_REFUSED_MOST = 2
+# An announced close is anticipated by this much, or by a quarter of a shorter notice.
+_MOVE_MARGIN_S = 5.0
+_NOTICE_S = 10.0  # where the announcement says no time
+# Written speech is confirmed by a ping every so often; control messages ask for one at once.
+_RECEIPT_S = 5.0
+
+# As much is decided to be written before the connection is asked whether it takes more.
+_BATCH = 16 * 1024
+
+_NORMAL_CLOSURE = 1000
+
+
+class State(Enum):
+    """What a session is doing, in the terms of its connection."""
+
+    NEW = "new"
+    DIALLING = "dialling"
+    SETTING_UP = "setting up"
+    OPEN = "open"
+    MOVING = "moving"
+    """The old connection is being closed in an orderly way; the next dial follows at once."""
+    WAITING = "waiting"
+    """There is no connection; the next dial follows after the back-off."""
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Trigger(Enum):
+    """What makes a session go from one state to another."""
+
+    START = "start"
+    DIALLED = "dialled"
+    READY = "ready"
+    FAILED = "failed"
+    """The connection is gone and another dial is worth it."""
+    HOPELESS = "hopeless"
+    """The connection is gone and another dial is not worth it."""
+    MOVE = "move"
+    """The service will close the connection, so it is time to go."""
+    GONE = "gone"
+    """The socket that we were closing is closed."""
+    DUE = "due"
+    """The back-off is over."""
+    CLOSE = "close"
+    """The user closes while there is a socket to be closed."""
+    CLOSE_AT_ONCE = "close at once"
+    """The user closes while there is none."""
+
+
+_S, _T = State, Trigger
+TRANSITIONS: dict[State, dict[Trigger, State]] = {
+    _S.NEW: {_T.START: _S.DIALLING, _T.CLOSE_AT_ONCE: _S.CLOSED},
+    _S.DIALLING: {
+        _T.DIALLED: _S.SETTING_UP,
+        _T.FAILED: _S.WAITING,
+        _T.HOPELESS: _S.CLOSED,
+        _T.CLOSE_AT_ONCE: _S.CLOSED,
+    },
+    _S.SETTING_UP: {
+        _T.READY: _S.OPEN,
+        _T.FAILED: _S.WAITING,
+        _T.HOPELESS: _S.CLOSED,
+        _T.CLOSE: _S.CLOSING,
+    },
+    _S.OPEN: {
+        _T.MOVE: _S.MOVING,
+        _T.FAILED: _S.WAITING,
+        _T.HOPELESS: _S.CLOSED,
+        _T.CLOSE: _S.CLOSING,
+    },
+    _S.MOVING: {_T.GONE: _S.DIALLING, _T.CLOSE: _S.CLOSING},
+    _S.WAITING: {_T.DUE: _S.DIALLING, _T.CLOSE_AT_ONCE: _S.CLOSED},
+    _S.CLOSING: {_T.GONE: _S.CLOSED},
+    _S.CLOSED: {},
+}
+
+_CONNECTED = frozenset({State.SETTING_UP, State.OPEN, State.MOVING, State.CLOSING})
+_PHASES = {State.DIALLING: Phase.DIAL, State.SETTING_UP: Phase.SETUP}
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+class Dial(msgspec.Struct, frozen=True):
+    """Open a connection, then report `Protocol.dialled`, or `Protocol.connection_lost`."""
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Hand this message to the connection."""
+
+    payload: bytes
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """Send a WebSocket ping with this payload."""
+
+    payload: bytes
+
+
+class HangUp(msgspec.Struct, frozen=True):
+    """Close the connection in an orderly way, wait a while for the echo, then report `Protocol.connection_lost`."""
+
+    code: int = _NORMAL_CLOSURE
+
+
+class Abort(msgspec.Struct, frozen=True):
+    """Drop the connection, or the attempt at one, at once; nothing is to be reported."""
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """Tell the user."""
+
+    event: events.Event
+
+
+Decision: TypeAlias = Dial | Write | Ping | HangUp | Abort | Emit
+
+
+class Protocol:
+    """One session, from its first dial to its end.
+
+    Args:
+        config: what the user wants.
+        setup: the setup message, with the full model name.
+        dice: gives numbers from 0 to 1, for the jitter.
+    """
+
+    def __init__(self, config: SessionConfig, setup: Setup, dice: Callable[[], float]) -> None:
+        self._config = config
+        self._setup = setup
+        self._dice = dice
+        resumption = setup.session_resumption
+        self._by_index = bool(resumption and resumption.transparent)
+        self.outbox = Outbox(config.outbox, replayable=self._by_index)
+        self.state = State.NEW
+        self.closed: events.Closed | None = None
+        self._decisions: list[Decision] = []
+        self._handle = resumption.handle if resumption else None
+        self._resuming = False  # the current connection's setup carried a handle
+        self._ever_open = False
+        self._paused = False  # the connection does not want to be written to
+        self._close_kind = CloseKind.REQUESTED
+        # times, on the caller's clock
+        self._due_at: float | None = None  # the end of the back-off, or of the patience with a dial
+        self._open_at = 0.0
+        self._down_at = 0.0
+        self._heard_at = 0.0
+        self._move_at: float | None = None
+        self._pinged_at = 0.0
+        # the ping that was not answered yet: its payload is the index of the last message before it
+        self._ping: bytes | None = None
+        # failures in a row
+        self._attempts = 0
+        self._refused = 0
+        self._same_kind: tuple[CloseKind | None, int] = (None, 0)
+        # the conversation
+        self._turn_running = False
+        self._pending_calls: set[str] = set()
+        # for the statistics
+        self.reconnects = 0
+        self.longest_gap_s = 0.0
+        self.messages_received = 0
+        self.round_trip_s: float | None = None
+
+    # --- what the caller reads ---
+
+    def decisions(self) -> list[Decision]:
+        """Hand out what is to be done, in order; the next call has only what came after."""
+        decisions, self._decisions = self._decisions, []
+        return decisions
+
+    def deadline(self) -> float | None:
+        """When `time_passed` is wanted at the latest, unless something else happens before."""
+        if self.state is State.OPEN:
+            return min(
+                moment
+                for moment in (self._silent_at(), self._receipt_at(), self._move_at, self.outbox.next_expiry())
+                if moment is not None
+            )
+        moments = [moment for moment in (self._due_at, self.outbox.next_expiry()) if moment is not None]
+        return min(moments, default=None) if self.state is not State.CLOSED else None
+
+    @property
+    def end(self) -> events.Closed:
+        """Why the session has ended, or is about to."""
+        return self.closed or events.Closed(kind=self._close_kind)
+
+    @property
+    def status(self) -> SessionStatus:
+        """The state in the user's terms."""
+        match self.state:
+            case State.OPEN:
+                return SessionStatus.CONNECTED
+            case State.CLOSED:
+                return SessionStatus.CLOSED
+            case State.CLOSING:
+                return SessionStatus.CONNECTED if self._ever_open else SessionStatus.CONNECTING
+            case _:
+                return SessionStatus.RECONNECTING if self._ever_open else SessionStatus.CONNECTING
+
+    # --- facts: the user ---
+
+    def start(self, now: float) -> None:
+        """Begin the first connection."""
+        self._go(Trigger.START)
+        self._dial(now)
+
+    def submit(self, now: float, kind: Kind, payload: bytes, duration_s: float = 0.0) -> None:
+        """Take a message of the user; it leaves at once if the connection takes it.
+
+        Args:
+            now: this moment.
+            kind: what it is.
+            payload: the whole message as JSON.
+            duration_s: of audio.
+        """
+        self.outbox.accept(now, kind, payload, duration_s)
+        self._flush(now)
+        if kind not in ("audio", "video") and self._wants_receipt():
+            self._send_ping(now)
+        self._report_dropped()
+
+    def tool_answered(self, call_id: str) -> None:
+        """A call was answered, so it no longer keeps the session from moving."""
+        self._pending_calls.discard(call_id)
+
+    def close(self, now: float, kind: CloseKind = CloseKind.REQUESTED) -> None:
+        """End the session: write what waits if there is a connection, then close it. Again: no effect."""
+        if self.state in (State.CLOSING, State.CLOSED):
+            return
+        self._close_kind = kind
+        match self.state:
+            case State.OPEN:
+                self._paused = False  # what waits goes into the socket's own buffer: there is no later
+                self._flush(now, sys.maxsize)
+                self._decisions.append(HangUp())
+            case State.SETTING_UP:
+                self._decisions.append(HangUp())
+            case State.DIALLING:
+                self._decisions.append(Abort())
+            case _:
+                pass
+        if self.state in (State.NEW, State.DIALLING, State.WAITING):
+            self._go(Trigger.CLOSE_AT_ONCE)
+            self._end(kind, Failure())
+        else:
+            self._go(Trigger.CLOSE)
+        self._due_at = None
+
+    # --- facts: the connection ---
+
+    def dialled(self, now: float) -> None:
+        """The connection stands; the setup goes first."""
+        self._go(Trigger.DIALLED)
+        self._resuming = self._handle is not None
+        self._heard_at = self._pinged_at = now
+        self._paused = False
+        self._ping = None
+        self._decisions.append(Write(codec.encode_setup(self._setup, handle=self._handle, again=self._ever_open)))
+
+    def message_received(self, now: float, raw: bytes) -> None:
+        """A whole message came in."""
+        if self.state not in _CONNECTED:
+            return  # from a connection that has been given up
+        self._heard_at = now
+        self.messages_received += 1
+        for event in codec.decode(raw):
+            self._decisions.append(Emit(event))
+            self._take_note(now, event)
+        if self._move_at is not None and self.state is State.OPEN and self._at_rest():
+            self._move(now)
+
+    def pong_received(self, now: float, payload: bytes) -> None:
+        """The other side answered a ping, so it has read everything that was written before it."""
+        self._heard_at = now
+        if payload != self._ping:
+            return
+        self._ping = None
+        self.round_trip_s = now - self._pinged_at
+        if not self._by_index:
+            self.outbox.acknowledge(int(payload))
+
+    def life_sign(self, now: float) -> None:
+        """Anything at all came in."""
+        self._heard_at = now
+
+    def batch_written(self, now: float) -> None:
+        """All decisions were carried out, and the connection has not asked for a pause."""
+        self._flush(now)
+
+    def writing_paused(self) -> None:
+        """The connection has enough to do."""
+        self._paused = True
+
+    def writing_resumed(self, now: float) -> None:
+        """The connection takes messages again."""
+        self._paused = False
+        self._flush(now)
+        self._report_dropped()
+
+    def connection_lost(self, now: float, failure: Failure) -> None:
+        """The socket is gone, or could not be had; whose wish it was follows from the state."""
+        if failure.clean and not self._by_index:
+            # the echo of our close was sent after everything before it had been read
+            self.outbox.acknowledge(self.outbox.last_written)
+        match self.state:
+            case State.MOVING:
+                self._settle_in_flight()
+                self._go(Trigger.GONE)
+                self._dial(now)
+            case State.CLOSING:
+                self._go(Trigger.GONE)
+                self._end(self._close_kind, failure)
+            case State.DIALLING | State.SETTING_UP | State.OPEN:
+                self._failed(now, failure)
+            case _:
+                pass  # an echo of something that has been dealt with
+
+    # --- facts: time ---
+
+    def time_passed(self, now: float) -> None:
+        """Look whether something is due."""
+        self.outbox.expire(now)
+        self._report_dropped()
+        if self._due_at is not None and now >= self._due_at:
+            self._due(now)
+        elif self.state is State.OPEN:
+            if now >= self._silent_at():
+                self._silence(now)
+            elif self._move_at is not None and now >= self._move_at:
+                self._move(now)
+            elif (receipt_at := self._receipt_at()) is not None and now >= receipt_at:
+                self._send_ping(now)
+
+    def _due(self, now: float) -> None:
+        self._due_at = None
+        if self.state is State.WAITING:
+            self._go(Trigger.DUE)
+            self._dial(now)
+        else:
+            self._decisions.append(Abort())
+            patience = self._config.transport.connect_timeout_s
+            stage = "the service did not answer the setup" if self.state is State.SETTING_UP else "no connection"
+            self._failed(now, Failure(kind=CloseKind.TIMEOUT, reason=f"{stage} within {patience:g} s"))
+
+    # --- a connection's life ---
+
+    def _go(self, trigger: Trigger) -> None:
+        self.state = TRANSITIONS[self.state][trigger]
+
+    def _dial(self, now: float) -> None:
+        self._due_at = now + self._config.transport.connect_timeout_s
+        self._decisions.append(Dial())
+
+    def _ready(self, now: float) -> None:
+        self._go(Trigger.READY)
+        self._due_at = None
+        self._open_at = now
+        self._turn_running = False
+        if not self._ever_open:
+            self._ever_open = True
+            self.outbox.connection_opened()
+        else:
+            if not self._resuming:
+                self._settle_in_flight(resumable=False)
+                self._pending_calls.clear()  # a session without its past does not know them
+            gap_s = now - self._down_at
+            self.reconnects += 1
+            self.longest_gap_s = max(self.longest_gap_s, gap_s)
+            replayed = self.outbox.connection_opened()
+            self._decisions.append(
+                Emit(
+                    events.Reconnected(
+                        gap_s=gap_s,
+                        attempts=self._attempts or 1,
+                        context_restored=self._resuming,
+                        replayed=replayed,
+                    )
+                )
+            )
+        self.outbox.expire(now)
+        self._report_dropped()
+        self._flush(now)
+
+    def _failed(self, now: float, failure: Failure) -> None:
+        phase = _PHASES.get(self.state, Phase.OPEN)
+        verdict = judge(failure, phase, resuming=self._resuming and phase is not Phase.DIAL)
+        if phase is Phase.OPEN:
+            self._down_at = now
+            self._move_at = None
+            if now - self._open_at >= _STABLE_S:
+                self._attempts = self._refused = 0
+                self._same_kind = (None, 0)
+            self._settle_in_flight()
+        verdict = self._after_refusals(now, verdict, phase)
+        kind, count = self._same_kind
+        self._same_kind = (verdict.kind, count + 1 if verdict.kind is kind else 1)
+        end = self._end_of_patience(verdict)
+        if end is not None:
+            self._go(Trigger.HOPELESS)
+            self._end(end, failure, phase, verdict.hint)
+            return
+        if verdict.next is Next.FRESH:
+            self._handle = None
+        self._attempts += 1
+        delay_s = max(verdict.wait_s, self._dice() * self._config.reconnect.ceiling_s(self._attempts))
+        self._due_at = now + delay_s
+        self._go(Trigger.FAILED)
+        self._decisions.append(
+            Emit(
+                events.Reconnecting(
+                    attempt=self._attempts,
+                    delay_s=delay_s,
+                    kind=verdict.kind,
+                    code=failure.code,
+                    reason=failure.reason,
+                )
+            )
+        )
+
+    def _after_refusals(self, now: float, verdict: Verdict, phase: Phase) -> Verdict:
+        """A resume that is refused needs a pause first, and a fresh session when it is refused again."""
+        soon_after = phase is Phase.SETUP or (phase is Phase.OPEN and now - self._open_at < _STABLE_S)
+        refused = self._resuming and soon_after and verdict.kind in (CloseKind.SERVER, CloseKind.PLANNED)
+        if not refused:
+            return verdict
+        self._refused += 1
+        if self._refused < _REFUSED_MOST:
+            return msgspec.structs.replace(verdict, wait_s=_REFUSED_WAIT_S)
+        self._refused = 0
+        return msgspec.structs.replace(verdict, next=Next.FRESH)
+
+    def _end_of_patience(self, verdict: Verdict) -> CloseKind | None:
+        """Why the session ends here, if it does."""
+        policy = self._config.reconnect
+        if verdict.next is Next.STOP or not self._ever_open:
+            return verdict.kind
+        if not policy.enabled:
+            return CloseKind.RECONNECT_DISABLED
+        if verdict.most is not None and self._same_kind[1] > verdict.most:
+            return verdict.kind
+        if policy.max_attempts is not None and self._attempts >= policy.max_attempts:
+            return CloseKind.RECONNECT_EXHAUSTED
+        return None
+
+    def _move(self, now: float) -> None:
+        """Leave before the service closes; there is nothing to wait for, so no back-off."""
+        self._go(Trigger.MOVE)
+        self._move_at = None
+        self._down_at = now
+        self._attempts = 0
+        self._decisions.append(
+            Emit(events.Reconnecting(attempt=1, delay_s=0.0, kind=CloseKind.PLANNED, reason="the service said goAway"))
+        )
+        self._decisions.append(HangUp())
+
+    def _settle_in_flight(self, *, resumable: bool | None = None) -> None:
+        """Report what was written and can neither be confirmed nor be repeated."""
+        uncertain = self.outbox.connection_lost(resumable=self._handle is not None if resumable is None else resumable)
+        if uncertain is not None:
+            self._decisions.append(Emit(uncertain))
+
+    def _end(self, kind: CloseKind, failure: Failure, phase: Phase = Phase.OPEN, hint: str = "") -> None:
+        self._settle_in_flight(resumable=False)
+        self._due_at = None
+        self.closed = events.Closed(
+            kind=kind,
+            phase=phase,
+            code=failure.code,
+            reason=failure.reason,
+            hint=hint,
+            undelivered=self.outbox.counts.waiting,
+            attempts=self._attempts,
+        )
+        self._decisions.append(Emit(self.closed))
+
+    # --- what the messages mean for the connection ---
+
+    def _take_note(self, now: float, event: events.Event) -> None:
+        match event:
+            case events.ModelAudio() | events.ModelText() | events.ModelPart() | events.Thought():
+                self._turn_running = True
+            case events.SetupComplete() if self.state is State.SETTING_UP:
+                self._ready(now)
+            case events.TurnComplete(interaction_status=status):
+                self._turn_running = status == "IN_PROGRESS"
+            case events.Interrupted():
+                self._turn_running = False
+            case events.ToolCall(calls=calls):
+                self._pending_calls.update(call.id for call in calls if call.id)
+            case events.ToolCallCancellation(ids=ids):
+                self._pending_calls.difference_update(ids)
+            case events.SessionResumption(handle=handle, resumable=resumable):
+                self._handle = handle if resumable else None
+                index = event.last_consumed_client_message_index
+                if self._by_index and resumable and index is not None:
+                    self.outbox.acknowledge(index)
+            case events.GoAway(time_left_s=time_left_s) if self._config.reconnect.enabled:
+                notice_s = max(0.0, _NOTICE_S if time_left_s is None else time_left_s)
+                self._move_at = now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4)
+            case _:
+                pass
+
+    def _at_rest(self) -> bool:
+        """A point at which moving loses nothing."""
+        return not self._turn_running and not self._pending_calls and self._handle is not None
+
+    # --- writing ---
+
+    def _flush(self, now: float, most_bytes: int = _BATCH) -> None:
+        """Write what waits, in portions: between them the connection may say that it is enough."""
+        if self.state is not State.OPEN or self._paused:
+            return
+        self.outbox.expire(now)
+        while most_bytes > 0 and (payload := self.outbox.next_to_write()) is not None:
+            most_bytes -= len(payload)
+            self._decisions.append(Write(payload))
+
+    def _report_dropped(self) -> None:
+        self._decisions.extend(Emit(event) for event in self.outbox.dropped())
+
+    # --- is anybody there? ---
+
+    def _silent_at(self) -> float:
+        """When silence is next worth an act: a ping first, then the end."""
+        transport = self._config.transport
+        probe_at = self._heard_at + transport.ping_after_s
+        return probe_at if self._ping is None else max(probe_at, self._pinged_at) + transport.lost_after_s
+
+    def _silence(self, now: float) -> None:
+        if self._ping is None:
+            self._send_ping(now)
+            return
+        self._decisions.append(Abort())
+        self._failed(
+            now,
+            Failure(
+                kind=CloseKind.NETWORK, reason=f"nothing was heard for {now - self._heard_at:.0f} s, not even a pong"
+            ),
+        )
+
+    def _wants_receipt(self) -> bool:
+        """Whether something was written that only a pong can confirm, and none is on its way."""
+        return self.state is State.OPEN and self._ping is None and not self._by_index and self.outbox.unacknowledged
+
+    def _receipt_at(self) -> float | None:
+        return self._pinged_at + _RECEIPT_S if self._wants_receipt() else None
+
+    def _send_ping(self, now: float) -> None:
+        self._pinged_at = now
+        self._ping = b"%d" % self.outbox.last_written
+        self._decisions.append(Ping(self._ping))

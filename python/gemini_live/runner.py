@@ -1,0 +1,278 @@
+"""Carries out what the protocol decides: one task for each session, and the only room that knows the time.
+
+What arrives is handled in the call that brings it, so nothing waits for a task switch; the task itself is only for what
+takes time: dialling and saying goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, assert_never
+
+from gemini_live import events, protocol
+from gemini_live.errors import AuthenticationError, ConnectError, ConnectTimeout, SetupError
+from gemini_live.events import CloseKind, SessionStatus
+from gemini_live.failures import Failure
+from gemini_live.transport import DialError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gemini_live.auth import Address
+    from gemini_live.config import TransportConfig
+    from gemini_live.fanout import Fanout
+    from gemini_live.outbox import Kind
+    from gemini_live.transport import Dialler, Transport
+
+__all__ = ["Runner"]
+
+_log = logging.getLogger("gemini_live")
+
+_CONNECT_ERRORS: dict[CloseKind, type[ConnectError]] = {
+    CloseKind.CREDENTIALS: AuthenticationError,
+    CloseKind.TOKEN_EXPIRED: AuthenticationError,
+    CloseKind.SETUP: SetupError,
+    CloseKind.HANDLE: SetupError,
+    CloseKind.TIMEOUT: ConnectTimeout,
+}
+
+
+class Runner:
+    """Connects a protocol to a network and to its consumers.
+
+    Args:
+        decide: the session's protocol.
+        config: timeouts, proxy and TLS for the dialler.
+        address: is asked before every dial, so that credentials may change.
+        dial: opens connections.
+        fanout: takes the events.
+    """
+
+    def __init__(
+        self,
+        decide: protocol.Protocol,
+        config: TransportConfig,
+        address: Callable[[], Awaitable[Address]],
+        dial: Dialler,
+        fanout: Fanout,
+    ) -> None:
+        self.protocol = decide
+        self._config = config
+        self._address = address
+        self._dial = dial
+        self._fanout = fanout
+        self._loop = asyncio.get_running_loop()
+        self._transport: Transport | None = None
+        self._dropped: Transport | None = None  # given up, not quite gone
+        self._dialling: asyncio.Timeout | None = None
+        self._chore: protocol.Dial | protocol.HangUp | None = None
+        self._chore_given = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._cause: BaseException | None = None  # of the last failed dial
+        self._changed: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    # --- for the session ---
+
+    def start(self) -> None:
+        """Begin; `wait_until_open` tells how it went."""
+        self._task = self._loop.create_task(self._run(), name="gemini-live session")
+        self.protocol.start(self._loop.time())
+        self._carry_out()
+
+    async def wait_until_open(self) -> None:
+        """Wait for the first ``setupComplete``.
+
+        Raises:
+            ConnectError: the session ended before it was usable.
+        """
+        await self.wait_until(lambda: self.protocol.status is not SessionStatus.CONNECTING)
+        closed = self.protocol.closed
+        if closed is not None:
+            raise _CONNECT_ERRORS.get(closed.kind, ConnectError)(closed) from self._cause
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds that messages, time or the user can bring about, or the session has ended."""
+        while not condition() and self.protocol.closed is None:
+            changed = self._loop.create_future()
+            self._changed.append(changed)
+            await changed
+
+    def submit(self, kind: Kind, payload: bytes, duration_s: float = 0.0) -> None:
+        """Take a message and send it at once if that is possible."""
+        self.protocol.submit(self._loop.time(), kind, payload, duration_s)
+        self._carry_out()
+
+    def close(self, kind: CloseKind = CloseKind.REQUESTED) -> None:
+        """Begin to end the session."""
+        self.protocol.close(self._loop.time(), kind)
+        self._carry_out()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing of the session is left: no task, no timer, no socket."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    # --- the task ---
+
+    async def _run(self) -> None:
+        try:
+            while self.protocol.closed is None or self._chore is not None:
+                await self._chore_given.wait()
+                self._chore_given.clear()
+                chore, self._chore = self._chore, None
+                match chore:
+                    case protocol.Dial():
+                        await self._open()
+                    case protocol.HangUp(code=code):
+                        await self._hang_up(code)
+                    case None:
+                        pass
+        except Exception:  # noqa: BLE001 - logged with its traceback, and told to the user as Closed
+            _log.exception("a session ended by a fault of gemini-live; please report it")
+            self._end_now(CloseKind.INTERNAL)
+        finally:
+            self._end_now(CloseKind.ABANDONED)  # the loop is being shut down under us
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._transport is not None:
+                self._drop(self._transport)
+            await self._wait_for_old_socket()
+
+    def _end_now(self, kind: CloseKind) -> None:
+        if self.protocol.closed is None:
+            self.protocol.close(self._loop.time(), kind)
+            self.protocol.connection_lost(self._loop.time(), Failure())
+            self._carry_out()
+
+    async def _open(self) -> None:
+        await self._wait_for_old_socket()
+        failure: Failure | None = None
+        cause: Exception | None = None
+        transport: Transport | None = None
+        self._dialling = scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                transport = await self._dial(await self._address(), self._config, self)
+        except DialError as error:
+            failure = error.failure
+        except Exception as error:  # noqa: BLE001 - whatever a credential provider raises
+            # its words may hold the credential, so only its type is told; the exception itself is chained
+            reason = f"the credential could not be had: {type(error).__name__}"
+            failure, cause = Failure(kind=CloseKind.CREDENTIALS, reason=reason), error
+        if self._dialling is not scope:  # given up by the protocol while we were at it
+            if transport is not None:
+                self._drop(transport)
+            return
+        self._dialling, self._transport, self._cause = None, transport, cause
+        if failure is None:
+            self.protocol.dialled(self._loop.time())
+        else:
+            self.protocol.connection_lost(self._loop.time(), failure)
+        self._carry_out()
+
+    async def _hang_up(self, code: int) -> None:
+        if self._transport is not None:
+            await self._transport.close(code, self._config.close_timeout_s)
+
+    def _drop(self, transport: Transport) -> None:
+        transport.abort()
+        self._dropped = transport
+
+    async def _wait_for_old_socket(self) -> None:
+        """The service refuses a second connection of the same session, so the first must be gone."""
+        if self._dropped is not None:
+            await self._dropped.wait_closed()
+            self._dropped = None
+
+    # --- facts ---
+
+    def message_received(self, raw: bytes) -> None:
+        """A whole message came in."""
+        self.protocol.message_received(self._loop.time(), raw)
+        self._carry_out()
+
+    def pong_received(self, payload: bytes) -> None:
+        """A ping was answered."""
+        self.protocol.pong_received(self._loop.time(), payload)
+        self._carry_out()
+
+    def life_sign(self) -> None:
+        """Something else came in."""
+        self.protocol.life_sign(self._loop.time())
+
+    def writing_paused(self) -> None:
+        """The connection has enough to do."""
+        self.protocol.writing_paused()
+
+    def writing_resumed(self) -> None:
+        """The connection takes messages again."""
+        self.protocol.writing_resumed(self._loop.time())
+        self._carry_out()
+
+    def connection_lost(self, failure: Failure) -> None:
+        """The socket is closed."""
+        self._transport = None
+        self.protocol.connection_lost(self._loop.time(), failure)
+        self._carry_out()
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        self.protocol.time_passed(self._loop.time())
+        self._carry_out()
+
+    # --- decisions ---
+
+    def _carry_out(self) -> None:
+        while decisions := self.protocol.decisions():
+            for decision in decisions:
+                self._carry_out_one(decision)
+            self.protocol.batch_written(self._loop.time())
+        self._set_timer()
+        if self._changed:
+            changed, self._changed = self._changed, []
+            for future in changed:
+                if not future.done():
+                    future.set_result(None)
+
+    def _carry_out_one(self, decision: protocol.Decision) -> None:
+        match decision:
+            case protocol.Write(payload=payload):
+                if self._transport is not None:
+                    self._transport.write(payload)
+            case protocol.Emit(event=event):
+                self._fanout.publish(event)
+                if isinstance(event, events.Closed):
+                    self._chore_given.set()
+            case protocol.Ping(payload=payload):
+                if self._transport is not None:
+                    self._transport.ping(payload)
+            case protocol.Dial() | protocol.HangUp():
+                self._chore = decision
+                self._chore_given.set()
+            case protocol.Abort():
+                if self._dialling is not None:
+                    self._dialling.reschedule(self._loop.time())
+                    self._dialling = None
+                if self._transport is not None:
+                    self._drop(self._transport)
+                    self._transport = None
+            case _:
+                assert_never(decision)
+
+    def _set_timer(self) -> None:
+        """Wake up at the protocol's deadline.
+
+        Deadlines mostly move back, with each message. A timer that is too early does no harm but to look again, so it
+        is only set anew when it would be too late.
+        """
+        deadline = self.protocol.deadline()
+        if deadline is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._timer is None or deadline < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._time_passed)
