@@ -142,8 +142,7 @@ impl Format {
                         .to_owned(),
                 ));
             }
-            [b'@' | b'=' | b'<' | b'>' | b'!', code @ ..] => code,
-            code => code,
+            [b'@' | b'=' | b'<' | b'>' | b'!', code @ ..] | code => code,
         };
         match (code, item_bytes) {
             (b"h", 2) => Ok(Self::I16),
@@ -159,7 +158,7 @@ impl Format {
     }
 }
 
-/// What NumPy calls items of this format.
+/// What `NumPy` calls items of this format.
 #[cold]
 fn dtype_name(code: &[u8], item_bytes: isize) -> Cow<'_, str> {
     Cow::Borrowed(match (code, item_bytes) {
@@ -181,14 +180,15 @@ fn dtype_name(code: &[u8], item_bytes: isize) -> Cow<'_, str> {
     })
 }
 
-/// A block in Python's memory: `samples` rows of `channels` items each.
+/// A block in Python's memory: `rows` of `channels` items each.
 pub struct Samples<'a> {
     format: Format,
     data: *const u8,
-    samples: usize,
+    /// Per channel; never zero, and neither is `channels`.
+    rows: usize,
     channels: usize,
     /// In bytes; may be negative, as in `block[::-1]`, or zero, as in a broadcast.
-    sample_stride: isize,
+    row_stride: isize,
     channel_stride: isize,
     /// No gaps: a range of samples is one range of memory.
     contiguous: bool,
@@ -262,26 +262,26 @@ impl<'a> Samples<'a> {
     fn new(
         view: &'a ffi::Py_buffer,
         format: Format,
-        (samples, sample_stride): (usize, isize),
+        (rows, row_stride): (usize, isize),
         (channels, channel_stride): (usize, isize),
     ) -> Result<Self, Fault> {
         if channels == 0 {
             return Err(Fault::Value(format!(
-                "the block has zero channels: its shape is ({samples}, 0)"
+                "the block has zero channels: its shape is ({rows}, 0)"
             )));
         }
-        if samples == 0 {
+        if rows == 0 {
             return Err(Fault::Value("the block is empty".to_owned()));
         }
         if channels > MAX_CHANNELS {
             return Err(Fault::Value(format!(
                 "a block's shape must be (n, channels) with at most {MAX_CHANNELS} channels, but it is \
-                 ({samples}, {channels}); if it is (channels, n), pass block.T"
+                 ({rows}, {channels}); if it is (channels, n), pass block.T"
             )));
         }
         // A wire sample is a row of two bytes, and of those `itemsize` is 1: the same rule for both kinds.
-        let contiguous = channel_stride == view.itemsize
-            && sample_stride == view.itemsize * channels.cast_signed();
+        let contiguous =
+            channel_stride == view.itemsize && row_stride == view.itemsize * channels.cast_signed();
         let format = match format {
             Format::WireBytes if contiguous => Format::Wire,
             Format::I16 if contiguous && channels == 1 && cfg!(target_endian = "little") => {
@@ -292,9 +292,9 @@ impl<'a> Samples<'a> {
         Ok(Self {
             format,
             data: view.buf.cast(),
-            samples,
+            rows,
             channels,
-            sample_stride,
+            row_stride,
             channel_stride,
             contiguous,
             held: PhantomData,
@@ -309,17 +309,21 @@ impl<'a> Samples<'a> {
     /// contiguous, any such `T` will do of which `items` is as many bytes as are wanted.
     unsafe fn copy_items<T: Copy>(&self, start: usize, items: &mut [T]) {
         // SAFETY: the sample is there, so this points into the exporter's memory (its offset cannot overflow).
-        let first = unsafe { self.data.offset(start.cast_signed() * self.sample_stride) };
+        let first = unsafe { self.data.offset(start.cast_signed() * self.row_stride) };
         if self.contiguous {
             // SAFETY: without gaps the wanted samples are the next bytes, as many as `items` has; `items` is ours, so
             // the two do not overlap. Copied as bytes, so alignment does not matter.
             unsafe {
-                ptr::copy_nonoverlapping(first, items.as_mut_ptr().cast::<u8>(), size_of_val(items))
+                ptr::copy_nonoverlapping(
+                    first,
+                    items.as_mut_ptr().cast::<u8>(),
+                    size_of_val(items),
+                );
             }
         } else {
             for (sample, row) in items.chunks_exact_mut(self.channels).enumerate() {
                 for (channel, item) in row.iter_mut().enumerate() {
-                    let offset = sample.cast_signed() * self.sample_stride
+                    let offset = sample.cast_signed() * self.row_stride
                         + channel.cast_signed() * self.channel_stride;
                     // SAFETY: as above; the exporter vouches for shape and strides, not for alignment.
                     *item = unsafe { first.offset(offset).cast::<T>().read_unaligned() };
@@ -354,7 +358,7 @@ impl<'a> Samples<'a> {
     fn extent(&self) -> Range<usize> {
         // None of this overflows: it is inside of the exporter's memory.
         let ends = [
-            (self.samples - 1).cast_signed() * self.sample_stride, // a block is not empty
+            (self.rows - 1).cast_signed() * self.row_stride, // a block is not empty
             (self.channels - 1).cast_signed() * self.channel_stride,
         ];
         let before: isize = ends.iter().map(|end| (*end).min(0)).sum();
@@ -367,13 +371,13 @@ impl<'a> Samples<'a> {
 
 impl Block for Samples<'_> {
     fn samples(&self) -> usize {
-        self.samples
+        self.rows
     }
 
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects {
         let wanted = pcm.len() / SAMPLE_BYTES;
         // The trait's contract. Checked, because memory safety hangs on it; the encoder keeps it.
-        assert!(start <= self.samples && wanted <= self.samples - start);
+        assert!(start <= self.rows && wanted <= self.rows - start);
         let (pcm, _) = pcm.split_at_mut(wanted * SAMPLE_BYTES);
         // SAFETY: the samples are there, and each format goes with the type of its items: for any bit pattern a value.
         unsafe {
@@ -445,7 +449,9 @@ pub fn with_bytes<R>(
         let mut copy = vec![0; length];
         if length > 0 {
             // SAFETY: `length` bytes without gaps on one side, memory of ours of that length on the other.
-            unsafe { ptr::copy_nonoverlapping(view.buf.cast::<u8>(), copy.as_mut_ptr(), length) }
+            unsafe {
+                ptr::copy_nonoverlapping(view.buf.cast::<u8>(), copy.as_mut_ptr(), length);
+            }
         }
         Ok(copy)
     })?;

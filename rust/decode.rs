@@ -17,6 +17,9 @@ use memchr::memchr2;
 
 use crate::base64;
 
+/// The content of a JSON string: what stands in the message, or a copy if something was escaped.
+type Content<'a> = Cow<'a, [u8]>;
+
 /// The rate of the Live API's audio output, for a MIME type that states none.
 const DEFAULT_RATE_HZ: u32 = 24_000;
 
@@ -26,7 +29,7 @@ const MAX_RATE_HZ: u32 = 768_000;
 /// A piece of model audio, still as base64 (which may turn out to be none).
 #[derive(Debug)]
 pub struct ModelAudio<'a> {
-    text: Cow<'a, [u8]>,
+    text: Content<'a>,
     rate_hz: u32,
 }
 
@@ -36,7 +39,7 @@ impl<'a> ModelAudio<'a> {
     pub fn recognise(message: &'a [u8]) -> Option<Self> {
         let mut scan = Scan { rest: message };
         scan.tokens([
-            br#"{"#,
+            b"{",
             br#""serverContent""#,
             b":",
             b"{",
@@ -144,7 +147,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The two members of a blob in either order; return MIME type and text.
-    fn blob(&mut self) -> Option<(Cow<'a, [u8]>, Cow<'a, [u8]>)> {
+    fn blob(&mut self) -> Option<(Content<'a>, Content<'a>)> {
         if self.token(br#""mimeType""#).is_some() {
             self.token(b":")?;
             let mime_type = self.string()?;
@@ -160,7 +163,7 @@ impl<'a> Scan<'a> {
 
     /// A string with no escapes but those of `=`, `+`, `/`. Its other bytes are for the caller to judge: a base64 text
     /// and a MIME type have neither control characters nor anything beyond ASCII, so JSON's own rules need no check.
-    fn string(&mut self) -> Option<Cow<'a, [u8]>> {
+    fn string(&mut self) -> Option<Content<'a>> {
         self.token(b"\"")?;
         let (head, escaped) = self.until_quote_or_escape()?;
         if !escaped {
@@ -294,8 +297,8 @@ mod tests {
             good.replace("]}", r#"],"role":"model","role":"model"}"#),
             good.replace("]}}}", r#"]},"turnComplete":true}}"#),
             good.replace("]}}}", r#"]}},"usageMetadata":{}}"#),
-            good.replace("]}}}", r#"]}},}"#),
-            good.replace("]", &format!(r#",{{"inlineData":{{{blob}}}}}]"#)),
+            good.replace("]}}}", r"]}},}"),
+            good.replace(']', &format!(r#",{{"inlineData":{{{blob}}}}}]"#)),
             good.replace("}]", r#","thought":true}]"#),
             good.replace("AQI=", "AQI").replace("AQI", r"AQ\u0049="),
             good.replace("AQI=", r"AQI\n="),

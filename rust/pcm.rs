@@ -169,11 +169,13 @@ pub fn convert<T: Sample>(interleaved: &[T], channels: usize, pcm: &mut [u8]) ->
         0 => Defects::default(),
         1 => T::mono(interleaved, pcm),
         2 => {
+            #[expect(
+                clippy::manual_midpoint,
+                reason = "f64::midpoint branches to avoid an overflow; the table above has it saturate"
+            )]
+            let mean = |[left, right]: &[T; 2]| (left.widen() + right.widen()) / 2.0;
             let (frames, _) = interleaved.as_chunks::<2>();
-            let means = frames
-                .iter()
-                .map(|[left, right]| (left.widen() + right.widen()) / 2.0);
-            mixed(means, T::SILENCE, T::SCALE, pcm)
+            mixed(frames.iter().map(mean), T::SILENCE, T::SCALE, pcm)
         }
         _ => {
             #[expect(

@@ -20,6 +20,9 @@ mod _core {
     use super::{AudioEncoder, decode_audio, decode_base64, encode_video};
 
     #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
     const BUILD_PROFILE: &str = if cfg!(debug_assertions) {
         "debug"
     } else {

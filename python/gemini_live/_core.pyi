@@ -42,15 +42,16 @@ class AudioEncoder:
         """Samples carried over, always less than ``chunk_samples``."""
     @property
     def nan_samples(self) -> int:
-        """How many NaNs were replaced by silence since the beginning."""
+        """How many samples were NaN after the downmix, hence replaced by silence, since the beginning."""
     @property
     def clipped_samples(self) -> int:
-        """How many samples were beyond full scale and saturated since the beginning."""
+        """How many float samples were beyond ±1 after the downmix, hence saturated, since the beginning."""
     def encode(self, block: _Samples, /) -> tuple[bytes, ...]:
         """Take a block; return the messages of the chunks that it completes, oldest first.
 
         Args:
-            block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout; channels are averaged to mono.
+            block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout; up to 64 channels are averaged
+                to mono.
                 ``int16`` is taken as it is, ``int32`` is divided by 65,536, ``uint8`` has its silence at 128,
                 ``float32`` and ``float64`` have full scale at ±1. Plain ``bytes`` and ``bytearray`` (and a
                 ``memoryview`` of them) are 16-bit little-endian mono.
@@ -59,7 +60,8 @@ class AudioEncoder:
 
         Raises:
             TypeError: not a buffer, or a dtype that is not accepted, or a foreign byte order.
-            ValueError: no dimension, or more than two, zero channels, an empty block, or an odd number of raw bytes.
+            ValueError: no dimension, or more than two, zero channels or more than 64, an empty block, or an odd number of
+                raw bytes. After any error the encoder is as it was before.
         """
     def encode_into(self, block: _Samples, out: Buffer, /) -> int:
         """Like `encode`, but write the messages back to back into ``out`` and return how many there are.
@@ -67,7 +69,9 @@ class AudioEncoder:
         Each is ``message_bytes`` long. Allocates nothing.
 
         Raises:
-            BufferError: ``out`` is read-only, not contiguous bytes, or too small; the block was then not taken.
+            BufferError: ``out`` is read-only, not contiguous bytes, too small, or shares memory with ``block``; the
+                block was then not taken.
+            TypeError, ValueError: as from `encode`; a TypeError also if ``out`` is not a buffer.
         """
     def flush(self) -> bytes | None:
         """Return the message of what is carried over, shorter than a chunk, or ``None`` if nothing is."""
@@ -80,7 +84,7 @@ def encode_video(image: Buffer, mime_type: str, /) -> bytes:
         mime_type: such as ``image/jpeg``; ASCII letters, digits and ``!#$&^_.+-/;=`` only.
 
     Raises:
-        TypeError: not a buffer of bytes.
+        TypeError: not a buffer of bytes in one dimension (pixels are to be encoded first).
         ValueError: an empty image or an impossible MIME type.
     """
 
@@ -95,10 +99,16 @@ def decode_audio(message: Buffer, /) -> tuple[bytes, int] | None:
     Returns:
         The samples as bytes and their rate in Hz (24,000 where the MIME type has none), or ``None`` for every other
         input whatsoever, which the caller then parses in full.
+
+    Raises:
+        TypeError: not a buffer of bytes.
     """
 
 def decode_base64(text: bytes | str, /) -> bytes | None:
     """Decode base64 of the standard or the URL-safe alphabet, padded or not; ``None`` if it is neither.
 
-    Padding, where present, must be right; bits beyond the last byte must be zero.
+    Padding, where present, must be right; bits beyond the last byte must be zero; the alphabets must not be mixed.
+
+    Raises:
+        TypeError: neither ``bytes`` nor ``str``.
     """

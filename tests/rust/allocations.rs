@@ -1,0 +1,82 @@
+//! A steady stream allocates nothing: the encoder has all its memory from the beginning.
+//!
+//! Python's `tracemalloc` and `sys.getallocatedblocks` do not see Rust's allocator, hence this test.
+#![allow(unsafe_code)] // a global allocator is an unsafe trait
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use gemini_live_core::encoder::Encoder;
+use gemini_live_core::pcm::{Interleaved, Sample};
+
+thread_local! {
+    /// Of this thread, so that what the test harness does meanwhile does not count.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it is; growth comes here through `alloc`, by default.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|allocations| allocations.set(allocations.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on; `memory` came from `System`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(action: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    action();
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn the_count_counts() {
+    assert_eq!(allocations(|| drop(vec![0_u8; 100])), 1);
+}
+
+/// Blocks that fall short of a chunk, fill it, and fill many, from the first call on.
+fn stream<T: Sample>(value: T) {
+    let mut encoder = Encoder::new(16_000, 320).expect("in range");
+    let blocks: Vec<Vec<T>> = [2, 318, 640, 642, 5_000]
+        .map(|items| vec![value; items])
+        .into();
+    let mut out = vec![0; 20 * encoder.message_bytes()];
+    // The engine of base64 is built on first use.
+    encoder
+        .flush(|_| Ok::<_, ()>(()))
+        .expect("no error to have");
+    gemini_live_core::base64::encode(b"", &mut []).expect("nothing fits into nothing");
+
+    let mut messages = 0;
+    let count = allocations(|| {
+        for _ in 0..100 {
+            for (block, channels) in blocks.iter().flat_map(|block| [(block, 1), (block, 2)]) {
+                let block = Interleaved::new(block, channels).expect("even");
+                messages += encoder
+                    .encode_into(&block, &mut out)
+                    .expect("room for twenty");
+            }
+        }
+    });
+    assert_eq!(messages, 100 * (6_602 + 3_301) / 320);
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn encode_into_allocates_nothing() {
+    stream(1_i16);
+    stream(1_i32);
+    stream(1_u8);
+    stream(0.1_f32);
+    stream(0.1_f64);
+}
