@@ -99,11 +99,23 @@ fn format_of(view: &ffi::Py_buffer) -> &[u8] {
 
 /// Length and stride in bytes of an axis, which must be less than `view.ndim`.
 fn axis(view: &ffi::Py_buffer, axis: usize) -> Result<(usize, isize), Fault> {
-    if view.shape.is_null() || view.strides.is_null() {
-        return Err(Fault::Type("the buffer does not tell its shape".to_owned())); // a broken exporter: both were asked for
+    if view.shape.is_null() {
+        return Err(Fault::Type(
+            "the buffer does not tell its shape".to_owned(), // though asked for it
+        ));
     }
-    // SAFETY: both arrays have `ndim` items and live as long as the buffer is held.
-    let (length, stride) = unsafe { (*view.shape.add(axis), *view.strides.add(axis)) };
+    // SAFETY: a non-null shape has `ndim` items and lives as long as the buffer is held.
+    let length = unsafe { *view.shape.add(axis) };
+    let stride = if view.strides.is_null() {
+        // Without strides, as from ctypes, an array is C-contiguous: an axis steps over all that is behind it.
+        (axis + 1..view.ndim.unsigned_abs() as usize).fold(view.itemsize, |stride, behind| {
+            // SAFETY: as above.
+            stride * unsafe { *view.shape.add(behind) }
+        })
+    } else {
+        // SAFETY: as above.
+        unsafe { *view.strides.add(axis) }
+    };
     usize::try_from(length)
         .map(|length| (length, stride))
         .map_err(|_| Fault::Type("the buffer has a negative length".to_owned()))

@@ -8,6 +8,8 @@ from typing_extensions import Buffer
 # NumPy's stubs know the buffer protocol from Python 3.12 on only
 _Samples: TypeAlias = Buffer | npt.NDArray[Any]
 
+__all__ = ["BUILD_PROFILE", "VERSION", "AudioEncoder", "decode_audio", "decode_base64", "encode_video"]
+
 VERSION: str
 """The version of the package, as Cargo.toml has it."""
 
@@ -60,8 +62,8 @@ class AudioEncoder:
 
         Raises:
             TypeError: not a buffer, or a dtype that is not accepted, or a foreign byte order.
-            ValueError: no dimension, or more than two, zero channels or more than 64, an empty block, or an odd number of
-                raw bytes. After any error the encoder is as it was before.
+            ValueError: no dimension, or more than two, zero channels or more than 64, an empty block, or an odd number
+                of raw bytes. After any error the encoder is as it was before.
         """
     def encode_into(self, block: _Samples, out: Buffer, /) -> int:
         """Like `encode`, but write the messages back to back into ``out`` and return how many there are.
