@@ -163,14 +163,14 @@ class Connection:
             self._leave(clean=False)
             hearing.cancel()
             speaking.cancel()
-            _, ended = await asyncio.gather(hearing, speaking, return_exceptions=True)
-            if isinstance(ended, _Close):
-                await self._say_goodbye(ended)
-            if self._transport.get_write_buffer_size():
-                self._transport.abort()  # the client does not read: it would never be flushed
+            heard, said = await asyncio.gather(hearing, speaking, return_exceptions=True)
+            answered = await self._say_goodbye(said) if isinstance(said, _Close) else heard is True
+            if not answered:
+                self._transport.abort()  # a client that does not read would keep it open
             self.gone.set()
 
-    async def _hear(self) -> None:
+    async def _hear(self) -> bool:
+        """Reads until the end; true if the client closed and was answered."""
         while True:
             message = await self._socket.receive()
             match message.type:
@@ -185,9 +185,9 @@ class Connection:
                     # the session is free before the client can see the echo: it may resume at once (E7)
                     self._closed_by(message.data, message.extra or "")
                     await self._socket.close(code=message.data or WSCloseCode.OK, drain=False)
-                    return
+                    return True
                 case _:
-                    return
+                    return False
 
     async def _speak(self) -> _Close | None:
         """Sends what is due until the end, and gives the closing words if there are any."""
@@ -254,17 +254,20 @@ class Connection:
         text = json.dumps(message, separators=(",", ":"))
         await (self._socket.send_str(text) if self._text_frames else self._socket.send_bytes(text.encode()))
 
-    async def _say_goodbye(self, close: _Close) -> None:
-        """The closing handshake, which reads on until the client answers.
+    async def _say_goodbye(self, close: _Close) -> bool:
+        """The closing handshake, which reads on until the client answers; false if it did not.
 
         A socket that is closed with unread bytes is reset, and then the client might never see why.
         """
         text = close_reason(close.reason)
         self.ledger.code, self.ledger.reason = close.code, text.decode()
         self._tell(f"closed with {close.code} {text.decode()}".rstrip())
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._socket.close(code=close.code, message=text)
+        except TimeoutError:
+            return False
+        return self._socket.close_code != WSCloseCode.ABNORMAL_CLOSURE
 
     # --- what is heard ---
 

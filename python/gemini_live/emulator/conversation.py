@@ -455,12 +455,13 @@ def _text_tokens(text: str) -> int:
 
 
 def _mime_type(blob: dict[str, Any]) -> str:
-    return blob.get("mime_type", "").lower()
+    mime_type: str = blob.get("mime_type", "")
+    return mime_type.lower()
 
 
 def _samples(blob: dict[str, Any]) -> tuple[Samples, int]:
     """The samples of an audio blob and their rate: ``audio/pcm;rate=48000``, 16,000 where none is said (E17)."""
-    match = re.fullmatch(r"audio/(?:pcm|l16)\s*(?:;\s*rate=(\d{1,6})\s*)?(?:;.*)?", _mime_type(blob), re.ASCII)
+    match = re.fullmatch(r"audio/pcm\s*(?:;\s*rate=(\d{1,6})\s*)?(?:;.*)?", _mime_type(blob), re.ASCII)
     if match is None:
         raise Refusal(1007, _NOT_AUDIO)
     data = blob.get("data", b"")

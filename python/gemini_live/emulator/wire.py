@@ -96,7 +96,7 @@ def _message(value: object, message: str, path: str, surface: SurfaceName) -> di
     return out
 
 
-def _value(value: object, kind: str, path: str, surface: SurfaceName) -> object:  # noqa: C901, PLR0911 - one for each type
+def _value(value: object, kind: str, path: str, surface: SurfaceName) -> object:
     if kind.endswith("[]"):
         if not isinstance(value, list):
             raise _invalid()
