@@ -33,7 +33,6 @@ _LOW_WATER = 4 * 1024
 # A frame as long as the sender likes would fill the memory; the service's largest messages are some 60 kB.
 _MAX_MESSAGE = 64 * 1024 * 1024
 _NO_STATUS_RECEIVED = 1005  # RFC 6455 7.4.1: stands for a close frame without a code
-_ABNORMAL_CLOSURE = 1006  # and this for no close frame at all
 
 
 class Receiver(Protocol):
@@ -218,7 +217,8 @@ class AiohttpTransport:
         self._outgoing_bytes = 0
         self._paused = False
         self._work = asyncio.Event()
-        self._goodbye = False  # we have sent our close frame
+        self._goodbye: int | None = None  # the code of the close frame that we have sent
+        self._aborted = False
         self._lost: Failure | None = None
         self._writer = asyncio.create_task(self._write_all(), name="gemini-live writer")
         self._reader = asyncio.create_task(self._read_all(), name="gemini-live reader")
@@ -263,18 +263,20 @@ class AiohttpTransport:
     # --- reading ---
 
     async def _read_all(self) -> None:
-        failure = Failure(reason="the connection was reset")
         try:
             failure = await self._read_until_closed()
         except (aiohttp.ClientError, OSError) as error:
             failure = Failure(reason=_words(error))
         finally:
             await self._release()
-        self._receiver.connection_lost(failure)
+        if not self._aborted:
+            self._receiver.connection_lost(failure)
 
     async def _read_until_closed(self) -> Failure:
         while True:
             message = await self._socket.receive()
+            if self._aborted:
+                return Failure(reason="aborted")
             match message.type:
                 case WSMsgType.BINARY:
                     self._receiver.message_received(bytes(message.data))
@@ -295,15 +297,15 @@ class AiohttpTransport:
                     return self._lost or Failure(reason="the connection was reset")
 
     async def _answer_close(self, code: int | None, reason: str) -> Failure:
-        """Echo the other side's close unless it is the echo of ours; RFC 6455 5.5.1."""
-        if self._goodbye:
-            return Failure(code=code, reason=reason, clean=True)
-        self._goodbye = True
+        """Echo the other side's close unless we have sent ours; RFC 6455 5.5.1."""
+        if self._goodbye is not None:
+            # another code than ours is no echo: the two closes have crossed, and this one proves nothing
+            return Failure(code=code, reason=reason, clean=code == self._goodbye)
+        self._goodbye = code or _NO_STATUS_RECEIVED  # aiohttp gives 0 for a close frame without a code
         echo = b"" if code in (None, 0, _NO_STATUS_RECEIVED) else struct.pack("!H", code)
         self._queue(echo, WSMsgType.CLOSE)
         await asyncio.wait([self._writer], timeout=1.0)
-        # aiohttp gives 0 for a close frame without a code
-        return Failure(code=code or _NO_STATUS_RECEIVED, reason=reason)
+        return Failure(code=self._goodbye, reason=reason)
 
     async def _release(self) -> None:
         self._writer.cancel()
@@ -315,8 +317,8 @@ class AiohttpTransport:
 
     async def close(self, code: int, timeout_s: float) -> None:
         """Close by handshake; drop the socket when the echo does not come in time."""
-        if not self._goodbye:
-            self._goodbye = True
+        if self._goodbye is None:
+            self._goodbye = code
             self._queue(struct.pack("!H", code), WSMsgType.CLOSE)
         _, late = await asyncio.wait([self._reader], timeout=timeout_s)
         if late:
@@ -325,10 +327,10 @@ class AiohttpTransport:
             await asyncio.wait([self._reader])
 
     def abort(self) -> None:
-        """Drop the socket; the tasks notice and end."""
-        self._socket.abort()
+        """Drop the socket; the reader notices, and clears up."""
+        self._aborted = True
         self._writer.cancel()
-        self._reader.cancel()
+        self._socket.abort()
 
     async def wait_closed(self) -> None:
         """Wait for the tasks to end."""

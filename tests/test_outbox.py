@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gemini_live.config import OutboxLimits
+from gemini_live.events import DeliveryUncertain, InputDropped
+from gemini_live.outbox import Outbox
+
+LIMITS = OutboxLimits(audio_ms=2_000, control_bytes=100, replay_bytes=1_000)
+
+
+def box(*, replayable=False, **limits):
+    return Outbox(OutboxLimits(**limits) if limits else LIMITS, replayable=replayable)
+
+
+def written(outbox):
+    return list(iter(outbox.next_to_write, None))
+
+
+def adds_up(outbox):
+    counts = outbox.counts
+    return counts.accepted == counts.waiting + counts.written + counts.acknowledged + counts.expired
+
+
+def test_messages_leave_in_the_order_of_the_calls():
+    outbox = box()
+    for kind, payload in [("audio", b"1"), ("text", b"2"), ("audio", b"3"), ("video", b"4"), ("raw", b"5")]:
+        outbox.accept(0.0, kind, payload, 0.02)
+    assert written(outbox) == [b"1", b"2", b"3", b"4", b"5"]
+    assert outbox.counts.written == 5
+    assert outbox.counts.waiting == 0
+
+
+def test_old_audio_expires_oldest_first_and_is_reported_once():
+    outbox = box()
+    outbox.accept(0.0, "audio", b"old", 0.02)
+    outbox.accept(1.0, "audio", b"newer", 0.02)
+    outbox.accept(2.5, "audio", b"now", 0.02)
+    assert outbox.dropped() == [InputDropped(kind="audio", count=1, duration_s=0.02)]
+    assert outbox.dropped() == []
+    assert written(outbox) == [b"newer", b"now"]
+    assert outbox.counts.expired == 1
+
+
+def test_audio_is_kept_up_to_the_bound_itself():
+    outbox = box()
+    outbox.accept(0.0, "audio", b"a", 0.02)
+    assert outbox.next_expiry() == 2.0
+    outbox.expire(2.0)
+    assert outbox.counts.expired == 0
+    outbox.expire(2.001)
+    assert outbox.counts.expired == 1
+    assert outbox.next_expiry() is None
+
+
+def test_a_burst_does_not_expire_for_being_long():
+    outbox = box()
+    for _ in range(1_000):
+        outbox.accept(0.0, "audio", b"x", 0.02)  # 20 s of speech at once
+    assert outbox.counts.waiting == 1_000
+
+
+def test_of_video_only_the_newest_waits():
+    outbox = box()
+    outbox.accept(0.0, "video", b"first")
+    outbox.accept(0.0, "text", b"text")
+    outbox.accept(0.0, "video", b"second")
+    assert outbox.dropped() == [InputDropped(kind="video", count=1)]
+    assert written(outbox) == [b"text", b"second"]
+
+
+def test_a_written_image_is_not_superseded():
+    outbox = box()
+    outbox.accept(0.0, "video", b"first")
+    assert written(outbox) == [b"first"]
+    outbox.accept(0.0, "video", b"second")
+    assert written(outbox) == [b"second"]
+    assert outbox.counts.expired == 0
+
+
+@pytest.mark.parametrize("kind", ["text", "client_content", "tool_response", "activity_start", "audio_stream_end", "raw"])
+def test_control_never_expires(kind):
+    outbox = box()
+    outbox.accept(0.0, kind, b"x")
+    outbox.expire(1e9)
+    assert outbox.next_expiry() is None
+    assert written(outbox) == [b"x"]
+
+
+def test_room_is_counted_in_bytes_of_waiting_control():
+    outbox = box()
+    assert outbox.room(10_000)  # an empty outbox takes one of any size, or it could never be sent
+    outbox.accept(0.0, "text", b"x" * 60)
+    outbox.accept(0.0, "audio", b"x" * 500, 0.02)  # audio has its own bound
+    assert outbox.room(40)
+    assert not outbox.room(41)
+    written(outbox)
+    assert outbox.room(10_000)
+
+
+def test_acknowledgement_by_index_counts_from_one_on_each_connection():
+    outbox = box(replayable=True)
+    for payload in (b"1", b"2", b"3"):
+        outbox.accept(0.0, "text", payload)
+    written(outbox)
+    outbox.acknowledge(0)
+    assert outbox.counts.acknowledged == 0
+    outbox.acknowledge(2)
+    assert outbox.counts.acknowledged == 2
+    assert outbox.connection_lost(resumable=True) is None
+    assert outbox.connection_opened() == 1
+    assert written(outbox) == [b"3"]
+    assert outbox.last_written == 1
+    outbox.acknowledge(1)
+    assert outbox.counts.acknowledged == 3
+    assert outbox.counts.replayed == 1
+
+
+def test_what_the_state_lacks_is_replayed_before_what_waits_and_however_old():
+    outbox = box(replayable=True)
+    outbox.accept(0.0, "audio", b"1", 0.02)
+    outbox.accept(0.0, "text", b"2")
+    outbox.accept(0.0, "video", b"3")
+    written(outbox)
+    outbox.accept(1.0, "audio", b"4", 0.02)
+    outbox.accept(1.0, "video", b"5")
+    outbox.connection_lost(resumable=True)
+    assert outbox.connection_opened() == 3
+    outbox.expire(100.0)
+    assert outbox.dropped() == [InputDropped(kind="audio", count=1, duration_s=0.02)]
+    assert written(outbox) == [b"1", b"2", b"3", b"5"]
+    assert adds_up(outbox)
+
+
+def test_a_second_loss_in_mid_replay_keeps_the_order():
+    outbox = box(replayable=True)
+    for payload in (b"1", b"2", b"3", b"4"):
+        outbox.accept(0.0, "text", payload)
+    written(outbox)
+    outbox.connection_lost(resumable=True)
+    outbox.connection_opened()
+    assert [outbox.next_to_write(), outbox.next_to_write()] == [b"1", b"2"]
+    outbox.connection_lost(resumable=True)
+    assert outbox.connection_opened() == 2
+    assert written(outbox) == [b"1", b"2", b"3", b"4"]
+    assert outbox.counts.replayed == 6
+
+
+def test_without_an_index_what_is_in_flight_at_the_loss_is_reported_and_not_repeated():
+    outbox = box()
+    for kind in ("audio", "text", "audio"):
+        outbox.accept(0.0, kind, b"x", 0.02)
+    written(outbox)
+    outbox.acknowledge(1)
+    assert outbox.connection_lost(resumable=True) == DeliveryUncertain(kinds={"text": 1, "audio": 1})
+    assert outbox.connection_lost(resumable=True) is None
+    assert outbox.connection_opened() == 0
+    assert written(outbox) == []
+    assert outbox.counts.uncertain == 2
+    assert outbox.counts.written == 2
+
+
+def test_a_fresh_session_cannot_be_replayed_into():
+    outbox = box(replayable=True)
+    outbox.accept(0.0, "text", b"x")
+    written(outbox)
+    assert outbox.connection_lost(resumable=False) == DeliveryUncertain(kinds={"text": 1})
+    assert outbox.connection_opened() == 0
+
+
+def test_beyond_the_replay_bound_the_oldest_become_uncertain():
+    outbox = box(replayable=True)
+    for number in range(12):
+        outbox.accept(0.0, "raw", b"%03d" % number + b"x" * 97)
+    written(outbox)
+    assert outbox.connection_lost(resumable=True) == DeliveryUncertain(kinds={"raw": 2})
+    assert outbox.connection_opened() == 10
+    assert written(outbox)[0].startswith(b"002")
+    assert adds_up(outbox)
+
+
+def test_an_acknowledgement_covers_what_overflowed():
+    outbox = box(replayable=True)
+    for _ in range(12):
+        outbox.accept(0.0, "raw", b"x" * 100)
+    written(outbox)
+    outbox.acknowledge(3)
+    assert outbox.counts.acknowledged == 3
+    assert outbox.connection_lost(resumable=True) is None
+
+
+def test_hours_of_unconfirmed_speech_take_bounded_memory():
+    outbox = box()
+    for _ in range(10_000):
+        outbox.accept(0.0, "audio", b"x", 0.02)
+        outbox.next_to_write()
+    assert len(outbox._written) == 4_096
+    assert outbox.counts.written == 10_000
+    assert outbox.connection_lost(resumable=True) == DeliveryUncertain(kinds={"audio": 10_000})
+
+
+def test_payloads_are_let_go_of_once_written_where_nothing_can_be_replayed():
+    outbox = box()
+    outbox.accept(0.0, "audio", b"x" * 900, 0.02)
+    written(outbox)
+    assert outbox._written[0].payload == b""
+
+
+class AgainstAModel(RuleBasedStateMachine):
+    """The outbox against lists: any order of calls, both ways of acknowledgement."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.number = 0
+        self.waiting: list[tuple[int, str, float, bool]] = []  # number, kind, accepted at, replayed
+        self.in_flight: list[tuple[int, str, float, bool]] = []
+        self.acknowledged = self.expired = self.uncertain = self.replayed = 0
+        self.real: Outbox | None = None
+
+    @precondition(lambda self: self.real is None)
+    @rule(replayable=st.booleans())
+    def start(self, replayable):
+        self.replayable = replayable
+        self.real = Outbox(OutboxLimits(audio_ms=1_000, replay_bytes=1 << 30), replayable=replayable)
+
+    @precondition(lambda self: self.real)
+    @rule(kind=st.sampled_from(["audio", "audio", "video", "text"]), wait=st.floats(0, 0.7))
+    def accept(self, kind, wait):
+        self.now += wait
+        self.number += 1
+        if kind == "video":
+            kept = [one for one in self.waiting if one[1] != "video" or one[3]]
+            self.expired += len(self.waiting) - len(kept)
+            self.waiting = kept
+        self.waiting.append((self.number, kind, self.now, False))
+        if kind == "audio":
+            self._expire()
+        self.real.accept(self.now, kind, b"%d" % self.number, 0.02)
+
+    def _expire(self):
+        kept = [one for one in self.waiting if one[1] != "audio" or one[3] or self.now - one[2] <= 1.0]
+        self.expired += len(self.waiting) - len(kept)
+        self.waiting = kept
+
+    @precondition(lambda self: self.real)
+    @rule()
+    def expire(self):
+        self._expire()
+        self.real.expire(self.now)
+
+    @precondition(lambda self: self.real)
+    @rule(most=st.integers(1, 5))
+    def write(self, most):
+        for _ in range(most):
+            expected = self.waiting.pop(0) if self.waiting else None
+            if expected:
+                self.in_flight.append(expected)
+            assert self.real.next_to_write() == (b"%d" % expected[0] if expected else None)
+
+    @precondition(lambda self: self.real)
+    @rule(behind=st.integers(0, 3))
+    def acknowledge(self, behind):
+        keep = min(behind, len(self.in_flight))
+        self.acknowledged += len(self.in_flight) - keep
+        self.in_flight = self.in_flight[len(self.in_flight) - keep :]
+        self.real.acknowledge(self.real.last_written - behind)
+
+    @precondition(lambda self: self.real)
+    @rule(resumable=st.booleans())
+    def reconnect(self, resumable):
+        report = self.real.connection_lost(resumable=resumable)
+        if self.replayable and resumable:
+            assert report is None
+            self.replayed += len(self.in_flight)
+            self.waiting = [(*one[:3], True) for one in self.in_flight] + self.waiting
+            assert self.real.connection_opened() == len(self.in_flight)
+        else:
+            assert sum(report.kinds.values() if report else ()) == len(self.in_flight)
+            self.uncertain += len(self.in_flight)
+            assert self.real.connection_opened() == 0
+        self.in_flight = []
+
+    @invariant()
+    def the_sums_add_up(self):
+        if self.real:
+            counts = self.real.counts
+            assert adds_up(self.real)
+            assert counts.accepted == self.number
+            assert counts.waiting == len(self.waiting)
+            assert counts.written == len(self.in_flight) + self.uncertain
+            assert (counts.acknowledged, counts.expired) == (self.acknowledged, self.expired)
+            assert (counts.uncertain, counts.replayed) == (self.uncertain, self.replayed)
+
+
+TestAgainstAModel = AgainstAModel.TestCase
+TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from conftest import on_fake_clock
+from memory_transport import MemoryNetwork, handle
+
+from gemini_live import events
+from gemini_live.auth import Address
+from gemini_live.config import ReconnectPolicy, SessionConfig, SessionResumptionConfig, Setup, TransportConfig
+from gemini_live.errors import AuthenticationError, ConnectError, ConnectTimeout, SetupError
+from gemini_live.events import CloseKind, SessionStatus
+from gemini_live.failures import Failure
+from gemini_live.fanout import Fanout
+from gemini_live.protocol import Protocol
+from gemini_live.runner import Runner
+
+GO_AWAY = b'{"goAway":{"timeLeft":"50s"}}'
+
+
+async def no_address():
+    return Address("ws://memory", {})
+
+
+class Rig:
+    def __init__(self, network, *, address=no_address, **config):
+        setup = Setup(model="models/m", session_resumption=SessionResumptionConfig())
+        config = SessionConfig(setup=setup, **config)
+        self.network = network
+        self.fanout = Fanout()
+        self.events = self.fanout.join()
+        self.runner = Runner(Protocol(config, setup, lambda: 1.0), config.transport, address, network, self.fanout)
+
+    async def open(self):
+        self.runner.start()
+        await self.runner.wait_until_open()
+        return self
+
+    async def until(self, kind):
+        async for event in self.events:
+            if isinstance(event, kind):
+                return event
+        raise AssertionError(f"the stream ended without {kind.__name__}")
+
+    async def close(self):
+        self.runner.close()
+        await self.runner.wait_closed()
+
+
+def others():
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+@on_fake_clock
+async def test_it_opens_writes_and_leaves_nothing_behind():
+    rig = await Rig(MemoryNetwork()).open()
+    rig.runner.submit("text", b'{"a":1}')
+    assert rig.network.last.said == [{"a": 1}]
+    await rig.close()
+    assert rig.network.last.closed == 1000
+    assert not others()
+    assert rig.runner._timer is None
+
+
+@on_fake_clock
+async def test_a_lost_connection_is_dialled_again_after_the_back_off():
+    rig = await Rig(MemoryNetwork(None, Failure(reason="no route"), Failure(reason="no route"), None)).open()
+    await asyncio.sleep(10.0)
+    rig.network.last.lose()
+    reconnected = await rig.until(events.Reconnected)
+    assert rig.network.dials == pytest.approx([0.0, 10.5, 11.5, 13.5])
+    assert reconnected.gap_s == pytest.approx(3.5)
+    assert reconnected.attempts == 3
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_planned_move_closes_the_old_socket_first_and_dials_at_once():
+    rig = await Rig(MemoryNetwork()).open()
+    await asyncio.sleep(1.0)
+    old = rig.network.last
+    old.say(GO_AWAY)
+    reconnected = await rig.until(events.Reconnected)
+    assert old.closed == 1000
+    assert reconnected.gap_s == pytest.approx(0.01)
+    assert reconnected.context_restored
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_move_does_not_wait_for_an_echo_for_ever():
+    network = MemoryNetwork()
+    network.echoes_close = False
+    rig = await Rig(network).open()
+    network.last.say(GO_AWAY)
+    reconnected = await rig.until(events.Reconnected)
+    assert reconnected.gap_s == pytest.approx(1.0)
+    network.echoes_close = True
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_silent_line_is_pinged_and_then_replaced():
+    rig = await Rig(MemoryNetwork()).open()
+    first = rig.network.last
+    await rig.until(events.Reconnected)
+    assert first.pings == [b"0"]
+    assert first.aborted
+    assert rig.network.dials[1] == pytest.approx(60.5)
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_server_that_never_answers_the_setup_is_given_up_in_time():
+    network = MemoryNetwork()
+    network.answers_setup = False
+    with pytest.raises(ConnectTimeout) as caught:
+        await Rig(network, transport=TransportConfig(connect_timeout_s=3.0)).open()
+    assert asyncio.get_running_loop().time() == pytest.approx(3.0)
+    assert isinstance(caught.value, TimeoutError)
+    assert network.last.aborted
+    await asyncio.sleep(0)
+    assert not others()
+
+
+@on_fake_clock
+async def test_a_dial_that_never_ends_is_given_up_in_time():
+    with pytest.raises(ConnectTimeout):
+        await Rig(MemoryNetwork(delay_s=1e6), transport=TransportConfig(connect_timeout_s=3.0)).open()
+    assert asyncio.get_running_loop().time() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (Failure(code=401), AuthenticationError),
+        (Failure(code=404), SetupError),
+        (Failure(code=503), ConnectError),
+        (Failure(kind=CloseKind.NETWORK, reason="DNS: no address for nowhere"), ConnectError),
+    ],
+)
+def test_a_failed_first_dial_is_a_typed_error(failure, error):
+    @on_fake_clock
+    async def run():
+        rig = Rig(MemoryNetwork(failure))
+        with pytest.raises(error) as caught:
+            await rig.open()
+        assert type(caught.value) is error
+        assert caught.value.code == failure.code
+        assert caught.value.closed.phase is events.Phase.DIAL
+
+    run()
+
+
+@on_fake_clock
+async def test_an_exception_of_the_credential_provider_is_chained_and_not_quoted():
+    async def address():
+        raise RuntimeError("could not refresh sk-secret")
+
+    with pytest.raises(AuthenticationError) as caught:
+        await Rig(MemoryNetwork(), address=address).open()
+    assert "RuntimeError" in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+@on_fake_clock
+async def test_the_credential_is_asked_for_before_every_dial():
+    asked = []
+
+    async def address():
+        asked.append(1)
+        return Address("ws://memory", {})
+
+    rig = await Rig(MemoryNetwork(), address=address).open()
+    rig.network.last.lose()
+    await rig.until(events.Reconnected)
+    assert len(asked) == 2
+    await rig.close()
+
+
+@on_fake_clock
+async def test_cancelling_the_wait_for_the_session_leaves_the_runner_usable():
+    rig = Rig(MemoryNetwork(delay_s=1.0))
+    rig.runner.start()
+    waiting = asyncio.create_task(rig.runner.wait_until_open())
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await rig.runner.wait_until_open()
+    await rig.close()
+    assert not others()
+
+
+@pytest.mark.parametrize("moment_s", [0.0, 0.25, 1.0, 1.75, 2.0, 5.0])
+def test_close_at_any_moment_of_a_reconnect_ends_at_once(moment_s):
+    @on_fake_clock
+    async def run():
+        rig = await Rig(MemoryNetwork(None, delay_s=1.0), reconnect=ReconnectPolicy(base_s=0.5, cap_s=0.5)).open()
+        rig.network.last.lose()
+        await asyncio.sleep(moment_s)
+        before = asyncio.get_running_loop().time()
+        await rig.close()
+        assert asyncio.get_running_loop().time() - before < 0.02
+        assert (await rig.until(events.Closed)).kind is CloseKind.REQUESTED
+        assert not others()
+
+    run()
+
+
+@on_fake_clock
+async def test_two_closes_at_the_same_time_both_return():
+    rig = await Rig(MemoryNetwork()).open()
+    await asyncio.gather(rig.close(), rig.close())
+    assert rig.runner.protocol.status is SessionStatus.CLOSED
+
+
+@on_fake_clock
+async def test_a_fault_of_our_own_ends_the_session_with_a_word(caplog):
+    rig = await Rig(MemoryNetwork()).open()
+
+    async def broken(code, timeout_s):
+        raise ZeroDivisionError
+
+    rig.network.last.close = broken
+    with caplog.at_level(logging.ERROR):
+        await rig.close()
+    assert (await rig.until(events.Closed)).kind is CloseKind.REQUESTED
+    assert "please report" in caplog.text
+    assert not others()
+
+
+def test_a_loop_that_is_shut_down_takes_the_session_with_it():
+    network = MemoryNetwork()
+
+    @on_fake_clock
+    async def run():
+        return (await Rig(network).open()).events
+
+    run()
+    assert network.last.aborted
+
+
+@on_fake_clock
+async def test_what_still_comes_from_a_given_up_connection_is_ignored():
+    rig = await Rig(MemoryNetwork()).open()
+    first = rig.network.last
+    await rig.until(events.Reconnecting)
+    rig.runner.message_received(b'{"serverContent":{"interrupted":true}}')
+    assert rig.events.next_now() is None
+    await rig.until(events.Reconnected)
+    assert first is not rig.network.last
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_connection_that_dies_while_its_greeting_is_under_way():
+    network = MemoryNetwork(greeting=())
+    rig = Rig(network)
+    rig.runner.start()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    network.last.lose(Failure(code=1011, reason="Internal error encountered."))
+    with pytest.raises(ConnectError) as caught:
+        await rig.runner.wait_until_open()
+    assert caught.value.closed.phase is events.Phase.SETUP
+    await rig.runner.wait_closed()
+    assert not others()
+
+
+@on_fake_clock
+async def test_the_timer_is_not_set_anew_for_each_message():
+    rig = await Rig(MemoryNetwork()).open()
+    timer = rig.runner._timer
+    for _ in range(10):
+        await asyncio.sleep(0.1)
+        rig.runner.message_received(b"{}")
+    assert rig.runner._timer is timer
+    await rig.close()
+
+
+@on_fake_clock
+async def test_pause_and_resume_reach_the_outbox():
+    rig = await Rig(MemoryNetwork(greeting=(b'{"setupComplete":{}}', handle("h")))).open()
+    rig.runner.writing_paused()
+    rig.runner.submit("text", b'{"a":1}')
+    assert rig.network.last.said == []
+    rig.runner.writing_resumed()
+    assert rig.network.last.said == [{"a": 1}]
+    await rig.close()

@@ -1,0 +1,454 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import ssl
+import struct
+
+import pytest
+import trustme
+from aiohttp import WSMsgType, web
+
+from gemini_live.auth import Address
+from gemini_live.config import TransportConfig
+from gemini_live.events import CloseKind
+from gemini_live.transport import DialError, dial
+
+SECRET = "sk-very-secret"  # noqa: S105 - made up
+
+
+class Recorder:
+    """A receiver that keeps what it is told."""
+
+    def __init__(self):
+        self.messages = asyncio.Queue()
+        self.pongs = asyncio.Queue()
+        self.lost = asyncio.get_running_loop().create_future()
+        self.life_signs = 0
+        self.pauses = []
+
+    def message_received(self, raw):
+        self.messages.put_nowait(raw)
+
+    def pong_received(self, payload):
+        self.pongs.put_nowait(payload)
+
+    def life_sign(self):
+        self.life_signs += 1
+
+    def writing_paused(self):
+        self.pauses.append("paused")
+
+    def writing_resumed(self):
+        self.pauses.append("resumed")
+
+    def connection_lost(self, failure):
+        self.lost.set_result(failure)
+
+
+@contextlib.asynccontextmanager
+async def server(handler, *, tls=None):
+    """An aiohttp WebSocket server, independent of the emulator; yields its URL."""
+
+    async def upgrade(request):
+        socket = web.WebSocketResponse(autoping=False, autoclose=False)
+        await socket.prepare(request)
+        await handler(socket)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/", upgrade)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    try:
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def tcp_server(serve):
+    """A TCP server whose connections end with it; yields its port."""
+    connections = {}
+
+    async def connected(reader, writer):
+        connections[asyncio.current_task()] = writer.transport
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await serve(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for transport in connections.values():
+            transport.abort()
+        if connections:
+            await asyncio.wait(connections)
+
+
+@contextlib.asynccontextmanager
+async def raw_server(serve):
+    """A TCP server that does the upgrade and then whatever the test wants with the streams; yields its URL."""
+
+    async def upgrade(reader, writer):
+        request = await reader.readuntil(b"\r\n\r\n")
+        headers = dict(line.split(b": ", 1) for line in request.split(b"\r\n") if b": " in line)
+        digest = hashlib.sha1(headers[b"Sec-WebSocket-Key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")  # noqa: S324
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(digest.digest()) + b"\r\n\r\n"
+        )
+        await serve(reader, writer)
+
+    async with tcp_server(upgrade) as port:
+        yield f"ws://127.0.0.1:{port}/"
+
+
+async def read_for_ever(reader, _writer):
+    await reader.read()
+
+
+async def dialled(url, **config):
+    receiver = Recorder()
+    address = Address(url, {"x-goog-api-key": SECRET})
+    return await dial(address, TransportConfig(**config), receiver), receiver
+
+
+async def messages_of(socket):
+    """What the client sends, until it says goodbye."""
+    while (message := await socket.receive()).type is not WSMsgType.CLOSE:
+        yield message
+    await socket.send_frame(struct.pack("!H", message.data), WSMsgType.CLOSE)
+
+
+async def hang_about(socket):
+    """Read until the client says goodbye; echo it."""
+    async for _ in messages_of(socket):
+        pass
+
+
+async def failed(url, **config):
+    with pytest.raises(DialError) as caught:
+        await dialled(url, **config)
+    error = caught.value
+    # wherever an exception may be printed, the credential is not there
+    assert SECRET not in repr(error) + str(error) + repr(error.failure) + repr(error.__cause__)
+    assert error.__suppress_context__
+    return error.failure
+
+
+async def test_messages_go_out_as_text_in_order_with_headers_and_without_compression():
+    heard = []
+    headers = {}
+
+    async def handler(socket):
+        headers.update(socket._req.headers)
+        async for message in messages_of(socket):
+            heard.append((message.type, message.data))
+
+    async with server(handler) as url:
+        transport, receiver = await dialled(url, headers={"x-extra": "1"})
+        for number in range(100):
+            transport.write(b"%d" % number)
+        await transport.close(1000, 1.0)
+    assert heard == [(WSMsgType.TEXT, str(number)) for number in range(100)]
+    assert headers["x-extra"] == "1"
+    assert headers["x-goog-api-key"] == SECRET
+    assert "Sec-WebSocket-Extensions" not in headers
+    assert receiver.lost.result().clean
+
+
+async def test_text_and_binary_messages_are_received_alike_and_large_ones_too():
+    async def handler(socket):
+        await socket.send_str('{"a":"é"}')
+        await socket.send_bytes(b'{"b":1}')
+        await socket.send_bytes(b"x" * 10_000_000)
+        await hang_about(socket)
+
+    async with server(handler) as url:
+        transport, receiver = await dialled(url)
+        assert await receiver.messages.get() == '{"a":"é"}'.encode()
+        assert await receiver.messages.get() == b'{"b":1}'
+        assert len(await receiver.messages.get()) == 10_000_000
+        await transport.close(1000, 1.0)
+
+
+async def test_pings_are_answered_and_pongs_reported():
+    answered = asyncio.Event()
+
+    async def handler(socket):
+        await socket.ping(b"are you there")
+        async for message in messages_of(socket):
+            match message.type:
+                case WSMsgType.PONG:
+                    assert message.data == b"are you there"
+                    answered.set()
+                case WSMsgType.PING:
+                    await socket.pong(message.data)
+
+    async with server(handler) as url:
+        transport, receiver = await dialled(url)
+        await answered.wait()
+        assert receiver.life_signs == 1
+        transport.ping(b"7")
+        assert await receiver.pongs.get() == b"7"
+        await transport.close(1000, 1.0)
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1011, "Internal error encountered."), (1008, "models/x is not found")])
+async def test_a_close_of_the_service_is_echoed_and_reported(code, reason):
+    echoes = []
+
+    async def handler(socket):
+        await socket.send_frame(struct.pack("!H", code) + reason.encode(), WSMsgType.CLOSE)
+        echoes.append((await socket.receive()).data)
+
+    async with server(handler) as url:
+        _, receiver = await dialled(url)
+        failure = await receiver.lost
+    assert (failure.code, failure.reason, failure.clean) == (code, reason, False)
+    assert echoes == [code]
+
+
+async def test_a_close_frame_without_a_code():
+    async def handler(socket):
+        await socket.send_frame(b"", WSMsgType.CLOSE)
+        await socket.receive()
+
+    async with server(handler) as url:
+        _, receiver = await dialled(url)
+        assert (await receiver.lost).code == 1005
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_connection_that_breaks_without_a_word(reset):
+    async def serve(reader, writer):
+        await reader.readexactly(6)
+        if reset:
+            writer.transport.abort()
+
+    async with raw_server(serve) as url:
+        transport, receiver = await dialled(url)
+        transport.write(b"{}")
+        failure = await receiver.lost
+    assert failure.code is None
+    assert not failure.clean
+    assert failure.reason
+
+
+async def test_a_connection_that_breaks_in_the_middle_of_a_frame():
+    async def serve(_reader, writer):
+        writer.write(b"\x82\x7e\x10\x00" + b"half")
+        await writer.drain()
+
+    async with raw_server(serve) as url:
+        _, receiver = await dialled(url)
+        failure = await receiver.lost
+    assert failure.code is None
+    assert receiver.messages.empty()
+
+
+async def test_a_stream_that_is_not_websocket_any_more():
+    async def serve(reader, writer):
+        writer.write(b"\xff\xff\xff\xff")
+        await writer.drain()
+        await reader.read()
+
+    async with raw_server(serve) as url:
+        _, receiver = await dialled(url)
+        failure = await receiver.lost
+    assert failure.kind is CloseKind.SERVER
+    assert "broken WebSocket stream" in failure.reason
+
+
+async def test_close_does_not_wait_for_an_echo_for_ever():
+    async with raw_server(read_for_ever) as url:
+        transport, receiver = await dialled(url)
+        await transport.close(1000, 0.05)
+        failure = receiver.lost.result()
+    assert not failure.clean
+    assert "0.05 s" in failure.reason
+
+
+async def test_what_arrives_between_our_close_and_its_echo_is_handed_on():
+    async def handler(socket):
+        goodbye = await socket.receive()
+        await socket.send_bytes(b"last")
+        await socket.send_frame(struct.pack("!H", goodbye.data), WSMsgType.CLOSE)
+
+    async with server(handler) as url:
+        transport, receiver = await dialled(url)
+        await transport.close(1000, 1.0)
+        assert receiver.messages.get_nowait() == b"last"
+        assert receiver.lost.result().clean
+
+
+async def test_two_closes_that_cross_prove_nothing():
+    async def handler(socket):
+        await socket.send_frame(struct.pack("!H", 1011), WSMsgType.CLOSE)
+        await socket.receive()
+
+    async with server(handler) as url:
+        transport, receiver = await dialled(url)
+        await transport.close(1000, 1.0)
+        failure = receiver.lost.result()
+    assert (failure.code, failure.clean) == (1011, False)
+
+
+async def test_abort_is_silent_and_leaves_nothing_behind():
+    before = asyncio.all_tasks()
+
+    async with raw_server(read_for_ever) as url:
+        transport, receiver = await dialled(url)
+        mine = asyncio.all_tasks() - before
+        transport.write(b"{}")
+        transport.abort()
+        await transport.wait_closed()
+        assert not receiver.lost.done()
+        assert not {task for task in asyncio.all_tasks() & mine if task.get_name().startswith("gemini-live")}
+
+
+async def test_a_peer_that_does_not_read_makes_writing_pause_and_reading_goes_on():
+    release = asyncio.Event()
+
+    async def serve(reader, writer):
+        writer.transport.pause_reading()
+        writer.write(b"\x82\x02{}")
+        await release.wait()
+        writer.transport.resume_reading()
+        await reader.read()
+
+    async with raw_server(serve) as url:
+        transport, receiver = await dialled(url)
+        for _ in range(400):  # more than loopback's socket buffers take
+            transport.write(b"x" * 65_536)
+        assert receiver.pauses == ["paused"]
+        assert await receiver.messages.get() == b"{}"
+        release.set()
+        while receiver.pauses != ["paused", "resumed"]:
+            await asyncio.sleep(0)
+        transport.abort()
+        await transport.wait_closed()
+
+
+# --- dials that fail --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+async def test_an_http_status_instead_of_an_upgrade(status):
+    app = web.Application()
+
+    async def refuse(_request):
+        return web.Response(status=status)
+
+    app.router.add_get("/", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    failure = await failed(f"ws://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/")
+    await runner.cleanup()
+    assert failure.code == status
+    assert failure.kind is None
+
+
+async def test_a_redirect_is_not_followed_with_the_credential_in_hand():
+    visited = []
+    app = web.Application()
+
+    async def redirect(_request):
+        raise web.HTTPFound("/elsewhere")
+
+    async def elsewhere(request):
+        visited.append(dict(request.headers))
+        return web.Response()
+
+    app.router.add_get("/", redirect)
+    app.router.add_get("/elsewhere", elsewhere)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    with pytest.raises(DialError) as caught:
+        await dialled(f"ws://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/")
+    await runner.cleanup()
+    assert visited == []
+    assert caught.value.failure.code == 302
+    assert SECRET not in repr(caught.value.__context__)
+
+
+async def test_a_port_that_nobody_listens_at():
+    async with tcp_server(read_for_ever) as port:
+        pass
+    failure = await failed(f"ws://127.0.0.1:{port}/")
+    assert failure.kind is CloseKind.NETWORK
+    assert f"127.0.0.1:{port}" in failure.reason
+
+
+async def test_a_host_that_has_no_address():
+    failure = await failed("ws://nowhere.invalid/")
+    assert failure.kind is CloseKind.NETWORK
+    assert "nowhere.invalid" in failure.reason
+
+
+async def test_a_certificate_that_nobody_vouches_for():
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with server(hang_about, tls=tls) as url:
+        failure = await failed(url)
+        assert failure.kind is CloseKind.NETWORK
+        assert "not trusted" in failure.reason
+        assert "TransportConfig(ssl=" in failure.hint
+
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        transport, _ = await dialled(url, ssl=trusting)
+        await transport.close(1000, 1.0)
+
+
+async def test_tls_where_there_is_none():
+    async with server(hang_about) as url:
+        failure = await failed(url.replace("ws://", "wss://"))
+    assert failure.kind is CloseKind.NETWORK
+    assert failure.reason.startswith("TLS")
+
+
+async def test_a_server_that_speaks_something_else():
+    async def serve(_reader, writer):
+        writer.write(b"220 mail.example ESMTP\r\n")
+        await writer.drain()
+
+    async with tcp_server(serve) as port:
+        failure = await failed(f"ws://127.0.0.1:{port}/")
+    assert failure.kind is not None
+    assert failure.reason
+
+
+async def test_a_cancelled_dial_leaves_nothing_behind():
+    before = asyncio.all_tasks()
+    asked = asyncio.Event()
+
+    async def serve(reader, _writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+
+    async with tcp_server(serve) as port:
+        dialling = asyncio.create_task(dialled(f"ws://127.0.0.1:{port}/"))
+        await asked.wait()
+        dialling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+    assert {task for task in asyncio.all_tasks() - before if "gemini-live" in task.get_name()} == set()
