@@ -295,6 +295,8 @@ mod tests {
             format!("\u{feff}{good}"),
             good.replace("]}", r#"],"role":"user"}"#),
             good.replace("]}", r#"],"role":"model","role":"model"}"#),
+            good.replace(r#""parts""#, r#""role":"model","parts""#)
+                .replace("]}", r#"],"role":"model"}"#),
             good.replace("]}}}", r#"]},"turnComplete":true}}"#),
             good.replace("]}}}", r#"]}},"usageMetadata":{}}"#),
             good.replace("]}}}", r"]}},}"),

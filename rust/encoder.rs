@@ -254,4 +254,15 @@ mod tests {
         );
         assert_eq!(payloads(&mut encoder, &[2]), [[1, 0, 2, 0]]);
     }
+
+    #[test]
+    fn defects_add_up() {
+        let mut encoder = Encoder::new(16_000, 2).expect("in range");
+        let block = Interleaved::new(&[f32::NAN, 2.0, -2.0], 1).expect("mono");
+        for blocks in 1..=3 {
+            assert_eq!(encoder.encode(&block, |_| Ok::<_, ()>(())), Ok(()));
+            let (nan, clipped) = (blocks, 2 * blocks);
+            assert_eq!(encoder.defects(), Defects { nan, clipped });
+        }
+    }
 }

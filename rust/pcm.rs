@@ -313,6 +313,17 @@ mod tests {
     }
 
     #[test]
+    fn full_scale_is_not_beyond_full_scale() {
+        for (value, clipped) in [(1.0, 0), (-1.0, 0), (1.000_1, 2), (-1.000_1, 2)] {
+            let defects = Defects { nan: 0, clipped };
+            assert_eq!(converted(&[value; 4], 2).1, defects, "{value}");
+            #[expect(clippy::cast_possible_truncation, reason = "near enough")]
+            let short = value as f32;
+            assert_eq!(converted(&[short; 2], 1).1, defects, "{short} as f32");
+        }
+    }
+
+    #[test]
     fn nan_in_any_channel_and_opposite_infinities_are_nan() {
         let (pcm, defects) = converted(
             &[
