@@ -1034,7 +1034,7 @@ async def test_e42_refused_right_after_an_idle_drop():
     faults = emulator.Faults(refuse_resume_s=60)
     async with talk(setup={"sessionResumption": {}}, faults=faults) as (emu, client):
         handle = (await client.handle())["newHandle"]
-        emu.cut()
+        emu.cut()  # nothing was being said
         setup = {"model": DEV_MODEL, "sessionResumption": {"handle": handle}}
         async with dial(emu.url) as again:
             await again.say(setup=setup)
@@ -1042,7 +1042,19 @@ async def test_e42_refused_right_after_an_idle_drop():
         emu.faults = emulator.Faults()
         async with dial(emu.url) as again:
             await again.set_up(sessionResumption={"handle": handle})
-    assert client is not None
+
+
+@pytest.mark.parametrize("by", ["client", "emulator"])
+async def test_e42_taken_right_after_a_close(by):
+    faults = emulator.Faults(refuse_resume_s=60)
+    async with talk(setup={"sessionResumption": {}}, faults=faults) as (emu, client):
+        handle = (await client.handle())["newHandle"]
+        if by == "client":
+            await client.ws.close()
+        else:
+            await asyncio.gather(emu.close_connections(1000), answer_close(client, (1000, "")))
+        async with dial(emu.url) as again:
+            await again.set_up(sessionResumption={"handle": handle})
 
 
 @BOTH

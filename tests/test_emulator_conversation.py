@@ -109,6 +109,19 @@ def test_e18_activity_does_not_depend_on_how_the_audio_is_cut(chunk):
     assert np.array_equal(found[1].utterance, block[1_600:17_600])
 
 
+def test_e18_a_pause_ends_speech_and_counts_what_was_left_over():
+    vad = Vad()
+    block = np.concatenate([tone(0.4), tone(0.0101)])
+    assert [activity.type for activity in vad.feed(block)] == ["ACTIVITY_START"]
+    (end,) = vad.flush()
+    assert (end.type, end.position) == ("ACTIVITY_END", len(block))
+    assert np.array_equal(end.utterance, block)
+    assert vad.flush() == []
+    vad.feed(tone(0.1))
+    assert vad.flush() == []  # too short to be speech
+    assert vad.position == len(block) + 1_600
+
+
 def test_e18_short_noises_are_no_speech():
     vad = Vad()
     assert vad.feed(np.concatenate([tone(0.1), silence(0.3)] * 20)) == []

@@ -198,6 +198,7 @@ class Connection:
                 if action is None:
                     await self._wait_until(due)
                 elif isinstance(action, _Close):
+                    self._leave(clean=True)
                     return action
                 else:
                     await self._perform(action)
@@ -289,7 +290,8 @@ class Connection:
             self._agenda.clear()
             self.close(refusal.code, refusal.reason)
             return
-        self._wake.set()
+        if self._conversation.deadline() is not None:
+            self._wake.set()
         faults = self._faults
         if ledger.messages == faults.cut_after_messages:
             self.cut(f"after {ledger.messages} messages")

@@ -50,6 +50,8 @@ _GOODBYE_S: Final = 0.03
 class Emulator:
     """A Live server. The path of the upgrade says whose API a client speaks, `profile` which model answers.
 
+    It takes the same arguments as `serve`. Its ``async with`` block gets the emulator itself.
+
     ::
 
         async with Emulator(profile="3.1") as emu:
