@@ -21,6 +21,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from gemini_live.events import Closed
 
 __all__ = [
@@ -63,6 +65,10 @@ class ConnectError(GeminiLiveError, ConnectionError):
         super().__init__(closed.describe())
         self.closed = closed
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Closed]]:
+        # the inherited one would give the description to __init__, and a pool's worker could not send the error home
+        return type(self), (self.closed,)
+
     @property
     def code(self) -> int | None:
         """The WebSocket close code or the HTTP status, if the other side gave one."""
@@ -101,3 +107,6 @@ class SessionClosed(GeminiLiveError):  # noqa: N818 - a state, not a fault
     def __init__(self, closed: Closed) -> None:
         super().__init__(closed.describe())
         self.closed = closed
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Closed]]:
+        return type(self), (self.closed,)

@@ -92,7 +92,7 @@ class CloseKind(Enum):
     QUOTA = "quota"
     """Too many requests, tokens or sessions."""
     CREDENTIALS = "credentials"
-    """A key or token is missing, wrong or leaked."""
+    """A key or token is missing, wrong or leaked, or the function that gives it raised."""
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a name, not a secret
     """An ephemeral token is used up; a new one continues the session."""
     HANDLE = "handle"
@@ -106,7 +106,7 @@ class CloseKind(Enum):
     ABANDONED = "abandoned"
     """Nobody holds the session any more."""
     INTERNAL = "internal"
-    """A fault of this package or of something it calls, such as a credential provider that raised."""
+    """A fault of this package."""
 
 
 class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,10 +166,13 @@ class ModelAudio(Event, frozen=True, kw_only=True):
 
     @property
     def samples(self) -> npt.NDArray[np.int16]:
-        """The samples as a read-only int16 array of shape ``(n,)`` that shares this event's memory."""
+        """The samples as a read-only int16 array of shape ``(n,)`` that shares this event's memory.
+
+        An odd byte at the end, which the service was never seen to send, is half a sample and is left out.
+        """
         import numpy as np  # noqa: PLC0415 - most programs never need it here, and it is slow to import
 
-        return np.frombuffer(self.data, dtype="<i2")
+        return np.frombuffer(self.data, dtype="<i2", count=len(self.data) // 2)
 
     @property
     def duration_s(self) -> float:
@@ -418,7 +421,10 @@ class DeliveryUncertain(Event, frozen=True, kw_only=True):
 
 
 class Lagged(Event, frozen=True, kw_only=True):
-    """This consumer was too slow: so many pieces of audio, the oldest, were skipped for it."""
+    """This consumer was too slow: so many pieces of audio, the oldest, were skipped for it.
+
+    Only the session's own iterator, as long as nobody has begun to read it, may skip other events as well.
+    """
 
     count: int
 
@@ -448,6 +454,7 @@ class Closed(Event, frozen=True, kw_only=True):
         """One line for people."""
         what = f"{self.kind.value.replace('_', ' ')} ({self.phase.value})"
         code = "" if self.code is None else f", code {self.code}"
-        reason = f": {self.reason}" if self.reason else ""
-        hint = f". {self.hint}" if self.hint else ""
+        said = " ".join(self.reason.split())  # the other side's words: a line end in them would forge a line of a log
+        reason = f": {said}" if said else ""
+        hint = f"{'' if said.endswith('.') else '.'} {self.hint}" if self.hint else ""
         return f"{what}{code}{reason}{hint}"
