@@ -266,8 +266,11 @@ class Tool(Wire, frozen=True, kw_only=True):
     google_maps: Mapping[str, Any] | None = None
     computer_use: Mapping[str, Any] | None = None
     file_search: Mapping[str, Any] | None = None
+    mcp_servers: Sequence[Mapping[str, Any]] = ()
     retrieval: Mapping[str, Any] | None = None
     enterprise_web_search: Mapping[str, Any] | None = None
+    parallel_ai_search: Mapping[str, Any] | None = None
+    exa_ai_search: Mapping[str, Any] | None = None
 
 
 class Setup(Wire, frozen=True, kw_only=True):
