@@ -1,6 +1,7 @@
 """The emulator over real sockets, seen by a plain aiohttp client. E-numbers: the list of behaviours of the service."""
 
 import argparse
+import ast
 import asyncio
 import base64
 import contextlib
@@ -11,6 +12,7 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -34,6 +36,12 @@ HOLDING = msgspec.structs.replace(NO_WAITING, hold=1000.0)
 
 def profile(name="3.8", pace=NO_WAITING, **changes):
     return msgspec.structs.replace(emulator.PROFILES[name], pace=pace, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_wrong_inside(caplog):
+    yield
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
 
 
 class Client:
@@ -1261,6 +1269,18 @@ def test_unknown_profile_names_the_known_ones():
         emulator.serve(profile="4")
 
 
+def test_the_emulator_shares_nothing_but_names_with_the_client():
+    names = {"config", "messages", "events", "errors"}
+    for path in Path(emulator.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = (
+                [node.module] if isinstance(node, ast.ImportFrom) else [n.name for n in getattr(node, "names", [])]
+            )
+            for module in modules if isinstance(node, ast.Import | ast.ImportFrom) else []:
+                package, _, room = module.partition(".")
+                assert package != "gemini_live" or room.split(".")[0] in names | {"emulator"}, f"{path.name}: {module}"
+
+
 async def test_leaving_takes_no_time_and_no_tasks_stay():
     before = asyncio.all_tasks()
     async with emulator.Emulator(profile=profile(pace=HOLDING)) as emu, contextlib.AsyncExitStack() as open_:
@@ -1278,28 +1298,51 @@ async def test_leaving_takes_no_time_and_no_tasks_stay():
     await emu.stop()  # once more does no harm
 
 
-async def test_leaving_while_a_client_does_not_read():
-    async with emulator.Emulator(compress_time=True) as emu:
-        reader, writer = await asyncio.open_connection(*emu.url.removeprefix("ws://").split(":"))
-        writer.write(
-            f"GET {DEV}?key=k HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
-        await reader.readuntil(b"\r\n\r\n")
-        reader._transport.pause_reading()
-        for message in [{"setup": {"model": DEV_MODEL}}] + [{"realtimeInput": {"text": "x" * 100}}] * 40:
-            data = json.dumps(message).encode()
-            length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
-            writer.write(b"\x81" + length + bytes(4) + data)
-        await writer.drain()
-        while not emu.ledger.sessions or emu.ledger.connections[0].messages < 40:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        left = time.monotonic()
-        await emu.stop()
-        assert time.monotonic() - left < 0.1
+@contextlib.asynccontextmanager
+async def deaf_client(emu):
+    """A client that asks for more than the socket holds and reads none of it."""
+    reader, writer = await asyncio.open_connection(*emu.url.removeprefix("ws://").split(":"))
+    writer.write(
+        f"GET {DEV}?key=k HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    reader._transport.pause_reading()
+    setup = {"model": DEV_MODEL, "realtimeInputConfig": {"activityHandling": "NO_INTERRUPTION"}}
+    for message in [{"setup": setup}] + [{"realtimeInput": {"text": "x" * 100}}] * 40:  # 15 MB of answers
+        data = json.dumps(message).encode()
+        length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
+        writer.write(b"\x81" + length + bytes(4) + data)
+    await writer.drain()
+    while not emu.ledger.sessions or emu.ledger.connections[0].messages < 40:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert emu.connections[0]._transport.get_write_buffer_size() > 0
+    try:
+        yield
+    finally:
         writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+
+async def test_leaving_while_a_client_does_not_read():
+    async with emulator.Emulator(compress_time=True) as emu, deaf_client(emu):
+        left = time.monotonic()
+        await emu.stop()
+        assert time.monotonic() - left < 0.1
+
+
+async def test_a_client_that_does_not_read_is_cut_all_the_same():
+    lines = []
+    faults = emulator.Faults(cut_after_s=0.3)
+    async with emulator.Emulator(compress_time=True, faults=faults, tell=lines.append) as emu, deaf_client(emu):
+        (connection,) = emu.connections
+        async with asyncio.timeout(5):
+            await connection.gone.wait()
+        assert emu.connections == ()
+    assert lines[-1] == "connection 1: cut after 0.3 s"
 
 
 @pytest.mark.parametrize(

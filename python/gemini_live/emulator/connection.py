@@ -12,7 +12,7 @@ import heapq
 import itertools
 import json
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from gemini_live.emulator.sessions import Session, Sessions
     from gemini_live.emulator.wire import SurfaceName
 
-__all__ = ["Connection"]
+__all__ = ["CLOSE_TIMEOUT_S", "Connection"]
 
 _DEADLINE_EXPIRED = "Deadline expired before operation could complete."
 _INTERNAL = "Internal error encountered."
 _NOT_FOUND = "BidiGenerateContent session not found"
-_GOODBYE_S = 1.0
+CLOSE_TIMEOUT_S: Final = 1.0
 """How long a client may take to answer a close frame."""
 
 
@@ -67,11 +67,7 @@ class _Close(NamedTuple):
     reason: str
 
 
-class _Cut(NamedTuple):
-    why: str
-
-
-_Action = _Say | _Pong | _Open | _Update | _GoAway | _Close | _Cut
+_Action = _Say | _Pong | _Open | _Update | _GoAway | _Close
 
 
 class Connection:
@@ -148,11 +144,15 @@ class Connection:
         faults, number = self._faults, self.ledger.number
         for age, action in (
             (faults.go_away_after_s, _GoAway(faults.go_away_time_left_s, faults.go_away_silent)),
-            (faults.cut_after_s, _Cut(f"after {faults.cut_after_s} s")),
             (faults.close_after_s, _Close(faults.close_code, faults.close_reason)),
         ):
             if age is not None:
                 self._at(age, action)
+        cutting = None
+        if faults.cut_after_s is not None:  # not in the agenda: it must come even if the client stops reading
+            cutting = asyncio.get_running_loop().call_later(
+                faults.cut_after_s, self.cut, f"after {faults.cut_after_s} s"
+            )
         if self._refusal is not None:
             self.close(self._refusal.code, self._refusal.reason)
         hearing = asyncio.create_task(self._hear(), name=f"emulator connection {number} hears")
@@ -160,6 +160,8 @@ class Connection:
         try:
             await asyncio.wait((hearing, speaking), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            if cutting is not None:
+                cutting.cancel()
             self._leave(clean=False)
             hearing.cancel()
             speaking.cancel()
@@ -168,6 +170,9 @@ class Connection:
             if not answered:
                 self._transport.abort()  # a client that does not read would keep it open
             self.gone.set()
+        for outcome in (heard, said):
+            if isinstance(outcome, Exception):
+                raise outcome  # a fault of the emulator, to be seen in the log
 
     async def _hear(self) -> bool:
         """Reads until the end; true if the client closed and was answered."""
@@ -246,8 +251,6 @@ class Connection:
                 self._silent |= silent
                 self._tell(f"goAway, {time_left_s:g} s left")
                 await self._send(replies.go_away(time_left_s))
-            case _Cut(why):
-                self.cut(why)
             case _Close():
                 raise AssertionError("closing is the speaker's last action")
 
@@ -264,7 +267,7 @@ class Connection:
         self.ledger.code, self.ledger.reason = close.code, text.decode()
         self._tell(f"closed with {close.code} {text.decode()}".rstrip())
         try:
-            async with asyncio.timeout(_GOODBYE_S):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._socket.close(code=close.code, message=text)
         except TimeoutError:
             return False

@@ -12,7 +12,7 @@ import msgspec
 import trustme
 from aiohttp import WSCloseCode, web
 
-from gemini_live.emulator.connection import Connection
+from gemini_live.emulator.connection import CLOSE_TIMEOUT_S, Connection
 from gemini_live.emulator.faults import Faults
 from gemini_live.emulator.ledger import ConnectionLedger, Ledger
 from gemini_live.emulator.profiles import PROFILES, Pace, Profile
@@ -196,7 +196,9 @@ class Emulator:
             connection.cut()
 
     async def close_connections(self, code: int = 1011, reason: str = "") -> None:
-        """Closes every open connection with a close frame, and waits until it is done: at most 1 s.
+        """Closes every open connection with a close frame, and waits until it is done.
+
+        A client that does not answer in 1 s is cut off.
 
         Args:
             code: any code that a close frame may hold.
@@ -205,8 +207,13 @@ class Emulator:
         connections = self.connections
         for connection in connections:
             connection.close(code, reason)
-        for connection in connections:
-            await connection.gone.wait()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                for connection in connections:
+                    await connection.gone.wait()
+        except TimeoutError:
+            for connection in connections:
+                connection.cut("for want of an answer")
 
     # --- the upgrade ---
 
@@ -217,6 +224,7 @@ class Emulator:
         if faults.connections is not None and self._upgrades - self._faults_since > faults.connections:
             faults = Faults()
         if faults.http_status is not None:
+            self._tell(f"upgrade refused with {faults.http_status}")
             return web.Response(status=faults.http_status)
         refusal = self._authenticate(request, surface, constrained=constrained)
         socket = web.WebSocketResponse(
@@ -262,6 +270,7 @@ class Emulator:
         if surface == "vertex":
             bearer = credential.strip() if scheme.lower() == "bearer" else ""
             if not self._is_valid(bearer or key or ""):
+                self._tell("upgrade refused with 401")
                 raise web.HTTPUnauthorized
             return None
         if constrained:
