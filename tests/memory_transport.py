@@ -9,10 +9,7 @@ from gemini_live.failures import Failure
 from gemini_live.transport import DialError
 
 READY = b'{"setupComplete":{}}'
-
-
-def handle(name, **more):
-    return json.dumps({"sessionResumptionUpdate": {"newHandle": name, "resumable": True, **more}}).encode()
+GREETING = (READY, b'{"sessionResumptionUpdate":{"newHandle":"h-1","resumable":true}}')
 
 
 class MemoryTransport:
@@ -79,7 +76,7 @@ class MemoryTransport:
 class MemoryNetwork:
     """A dialler that hands out memory transports, or fails as told."""
 
-    def __init__(self, *failures, greeting=(READY, handle("h-1")), delay_s=0.0):
+    def __init__(self, *failures, greeting=GREETING, delay_s=0.0):
         self.failures = list(failures)
         self.greeting = greeting
         self.delay_s = delay_s

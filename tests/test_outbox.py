@@ -81,7 +81,9 @@ def test_a_written_image_is_not_superseded():
     assert outbox.counts.expired == 0
 
 
-@pytest.mark.parametrize("kind", ["text", "client_content", "tool_response", "activity_start", "audio_stream_end", "raw"])
+@pytest.mark.parametrize(
+    "kind", ["text", "client_content", "tool_response", "activity_start", "audio_stream_end", "raw"]
+)
 def test_control_never_expires(kind):
     outbox = box()
     outbox.accept(0.0, kind, b"x")

@@ -125,7 +125,7 @@ def in_state(state):
     return session
 
 
-# --- the table --------------------------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------------------------
 
 
 def test_every_state_is_in_the_table_and_can_be_reached():
@@ -225,7 +225,7 @@ def test_any_history_keeps_the_invariants(history):
     assert len(finals) == (session.state is State.CLOSED)
 
 
-# --- the first connection ---------------------------------------------------------------------------------------------
+# --- the first connection -------------------------------------------------------------------------------------------
 
 
 def test_the_setup_goes_first_and_the_user_after_it_was_confirmed():
@@ -267,7 +267,7 @@ def test_the_first_connection_is_not_tried_again(failure):
     assert session.closed.reason == failure.reason
 
 
-# --- connection lost ---------------------------------------------------------------------------------------------------
+# --- connection lost ------------------------------------------------------------------------------------------------
 
 
 def test_the_back_off_doubles_up_to_its_cap_with_full_jitter():
@@ -431,7 +431,7 @@ def test_a_fatal_close_is_not_tried_again():
     assert "GEMINI_API_KEY" in closed.hint
 
 
-# --- what was said meanwhile --------------------------------------------------------------------------------------------
+# --- what was said meanwhile ----------------------------------------------------------------------------------------
 
 
 def test_what_is_said_while_down_goes_out_after_the_resume_in_order():
@@ -510,8 +510,45 @@ def test_with_an_index_everything_the_state_lacks_is_replayed_exactly():
     session.hear(READY)
     decided = session.take()
     assert [one.payload for one in decided if isinstance(one, Write)][1:] == [b"3", b"4"]
-    reconnected = next(one.event for one in decided if isinstance(one, Emit) and isinstance(one.event, events.Reconnected))
+    reconnected = next(
+        one.event for one in decided if isinstance(one, Emit) and isinstance(one.event, events.Reconnected)
+    )
     assert reconnected.replayed == 1
+
+
+def test_with_an_index_but_before_the_first_handle_a_fresh_session_hears_everything_again():
+    setup = Setup(
+        model="models/m",
+        session_resumption=SessionResumptionConfig(transparent=True),
+        history_config=HistoryConfig(initial_history_in_client_content=True),
+    )
+    session = opened(setup=setup)
+    session.submit(b"1", "audio")
+    session.submit(b"2", "text")
+    session.take()
+    session.lose()
+    assert not any(isinstance(event, events.DeliveryUncertain) for event in session.events())
+    session.until_deadline()
+    session.dialled()
+    session.hear(READY)
+    decided = session.take()
+    setup, *written = [one.payload for one in decided if isinstance(one, Write)]
+    assert written == [b"1", b"2"]
+    assert json.loads(setup)["setup"]["historyConfig"] == {"initialHistoryInClientContent": True}
+    reconnected = next(
+        one.event for one in decided if isinstance(one, Emit) and isinstance(one.event, events.Reconnected)
+    )
+    assert reconnected.context_restored
+    assert reconnected.replayed == 2
+
+
+def test_with_an_index_whose_handle_was_withdrawn_a_fresh_session_hears_nothing_twice():
+    session = opened(HANDLE, b'{"sessionResumptionUpdate":{}}', transparent=True)
+    session.submit(b"1", "text")
+    session.lose()
+    assert events.DeliveryUncertain(kinds={"text": 1}) in session.events()
+    session.opened()
+    assert Write(b"1") not in session.taken[-4:]
 
 
 def test_with_an_index_a_pong_is_no_receipt():
@@ -523,7 +560,7 @@ def test_with_an_index_a_pong_is_no_receipt():
     assert session.protocol.outbox.counts.acknowledged == 0
 
 
-# --- back-pressure -------------------------------------------------------------------------------------------------------
+# --- back-pressure --------------------------------------------------------------------------------------------------
 
 
 def test_a_paused_connection_is_not_written_to():
@@ -546,7 +583,7 @@ def test_a_backlog_is_written_in_portions_so_that_the_connection_can_say_stop():
     assert session.protocol.outbox.counts.waiting == 6
 
 
-# --- goAway ---------------------------------------------------------------------------------------------------------------
+# --- goAway ---------------------------------------------------------------------------------------------------------
 
 
 def test_go_away_at_rest_moves_at_once_without_back_off():
@@ -590,7 +627,9 @@ def test_go_away_waits_for_a_handle_but_not_for_ever():
     assert session.state is State.MOVING
 
 
-@pytest.mark.parametrize(("time_left", "moves_at"), [("2s", 1.5), ("0s", 0.0), ("-3s", 0.0), (None, 7.5), ("1e99s", 7.5)])
+@pytest.mark.parametrize(
+    ("time_left", "moves_at"), [("2s", 1.5), ("0s", 0.0), ("-3s", 0.0), (None, 7.5), ("1e99s", 7.5)]
+)
 def test_the_notice_of_go_away_may_be_anything(time_left, moves_at):
     raw = b'{"goAway":{}}' if time_left is None else b'{"goAway":{"timeLeft":"%s"}}' % time_left.encode()
     session = opened(AUDIO, raw)
@@ -612,7 +651,7 @@ def test_go_away_is_only_reported_where_reconnecting_is_disabled():
     assert session.state is State.OPEN
 
 
-# --- half-open -------------------------------------------------------------------------------------------------------------
+# --- half-open ------------------------------------------------------------------------------------------------------
 
 
 def test_a_silent_line_is_probed_and_then_given_up():
@@ -656,7 +695,7 @@ def test_a_pong_after_thirty_seconds_is_normal():
     assert session.round_trip_s == 30.0
 
 
-# --- the end -----------------------------------------------------------------------------------------------------------------
+# --- the end --------------------------------------------------------------------------------------------------------
 
 
 def test_close_writes_what_waits_then_says_goodbye():

@@ -4,9 +4,8 @@ import asyncio
 import logging
 
 import pytest
-from conftest import on_fake_clock
-from memory_transport import MemoryNetwork, handle
 
+from conftest import on_fake_clock
 from gemini_live import events
 from gemini_live.auth import Address
 from gemini_live.config import ReconnectPolicy, SessionConfig, SessionResumptionConfig, Setup, TransportConfig
@@ -16,6 +15,7 @@ from gemini_live.failures import Failure
 from gemini_live.fanout import Fanout
 from gemini_live.protocol import Protocol
 from gemini_live.runner import Runner
+from memory_transport import MemoryNetwork
 
 GO_AWAY = b'{"goAway":{"timeLeft":"50s"}}'
 
@@ -284,7 +284,7 @@ async def test_the_timer_is_not_set_anew_for_each_message():
 
 @on_fake_clock
 async def test_pause_and_resume_reach_the_outbox():
-    rig = await Rig(MemoryNetwork(greeting=(b'{"setupComplete":{}}', handle("h")))).open()
+    rig = await Rig(MemoryNetwork()).open()
     rig.runner.writing_paused()
     rig.runner.submit("text", b'{"a":1}')
     assert rig.network.last.said == []

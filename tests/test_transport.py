@@ -154,8 +154,7 @@ async def test_messages_go_out_as_text_in_order_with_headers_and_without_compres
 
     async def handler(socket):
         headers.update(socket._req.headers)
-        async for message in messages_of(socket):
-            heard.append((message.type, message.data))
+        heard.extend([(message.type, message.data) async for message in messages_of(socket)])
 
     async with server(handler) as url:
         transport, receiver = await dialled(url, headers={"x-extra": "1"})
@@ -342,7 +341,7 @@ async def test_a_peer_that_does_not_read_makes_writing_pause_and_reading_goes_on
         await transport.wait_closed()
 
 
-# --- dials that fail --------------------------------------------------------------------------------------------------
+# --- dials that fail ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])

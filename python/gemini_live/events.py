@@ -164,6 +164,9 @@ class ModelAudio(Event, frozen=True, kw_only=True):
     data: bytes
     rate_hz: int = 24_000
 
+    def __repr__(self) -> str:
+        return f"ModelAudio(data=<{len(self.data)} bytes>, rate_hz={self.rate_hz})"
+
     @property
     def samples(self) -> npt.NDArray[np.int16]:
         """The samples as a read-only int16 array of shape ``(n,)`` that shares this event's memory.

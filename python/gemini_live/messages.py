@@ -43,6 +43,9 @@ class Blob(Wire, frozen=True, kw_only=True):
     mime_type: str
     data: bytes
 
+    def __repr__(self) -> str:
+        return f"Blob(mime_type={self.mime_type!r}, data=<{len(self.data)} bytes>)"
+
 
 class FileData(Wire, frozen=True, kw_only=True):
     """A file that the service already has."""

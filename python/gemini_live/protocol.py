@@ -189,6 +189,9 @@ class Protocol:
         self._decisions: list[Decision] = []
         self._handle = resumption.handle if resumption else None
         self._resuming = False  # the current connection's setup carried a handle
+        # Until the service first says what its state contains, that is nothing: a fresh session that hears all of it
+        # again is in the same state. Afterwards only a handle can restore it.
+        self._replay_from_start = self._by_index and self._handle is None
         self._ever_open = False
         self._paused = False  # the connection does not want to be written to
         self._close_kind = CloseKind.REQUESTED
@@ -308,7 +311,8 @@ class Protocol:
         self._heard_at = self._pinged_at = now
         self._paused = False
         self._ping = None
-        self._decisions.append(Write(codec.encode_setup(self._setup, handle=self._handle, again=self._ever_open)))
+        again = self._ever_open and not self._replay_from_start
+        self._decisions.append(Write(codec.encode_setup(self._setup, handle=self._handle, again=again)))
 
     def message_received(self, now: float, raw: bytes) -> None:
         """A whole message came in."""
@@ -413,8 +417,10 @@ class Protocol:
             self._ever_open = True
             self.outbox.connection_opened()
         else:
-            if not self._resuming:
+            restored = self._resuming or self._replay_from_start
+            if not restored:
                 self._settle_in_flight(resumable=False)
+            if not self._resuming:
                 self._pending_calls.clear()  # a session without its past does not know them
             gap_s = now - self._down_at
             self.reconnects += 1
@@ -425,7 +431,7 @@ class Protocol:
                     events.Reconnected(
                         gap_s=gap_s,
                         attempts=self._attempts or 1,
-                        context_restored=self._resuming,
+                        context_restored=restored,
                         replayed=replayed,
                     )
                 )
@@ -508,7 +514,9 @@ class Protocol:
 
     def _settle_in_flight(self, *, resumable: bool | None = None) -> None:
         """Report what was written and can neither be confirmed nor be repeated."""
-        uncertain = self.outbox.connection_lost(resumable=self._handle is not None if resumable is None else resumable)
+        if resumable is None:
+            resumable = self._handle is not None or self._replay_from_start
+        uncertain = self.outbox.connection_lost(resumable=resumable)
         if uncertain is not None:
             self._decisions.append(Emit(uncertain))
 
@@ -544,6 +552,7 @@ class Protocol:
                 self._pending_calls.difference_update(ids)
             case events.SessionResumption(handle=handle, resumable=resumable):
                 self._handle = handle if resumable else None
+                self._replay_from_start = False
                 index = event.last_consumed_client_message_index
                 if self._by_index and resumable and index is not None:
                     self.outbox.acknowledge(index)

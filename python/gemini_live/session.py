@@ -183,7 +183,7 @@ class Session:
             ConfigError: a field that does not exist or a wrong value.
             SessionClosed: the session has ended.
         """
-        content = ClientContent(turns=contents_from(turns), turn_complete=turn_complete)
+        content = ClientContent(turns=contents_from(turns) or (), turn_complete=turn_complete)
         await self._send("client_content", content)
 
     async def send_tool_response(

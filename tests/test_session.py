@@ -1,0 +1,500 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import weakref
+
+import numpy as np
+import pytest
+
+import gemini_live as live
+from conftest import on_fake_clock
+from gemini_live import emulator
+from gemini_live import session as session_module
+from memory_transport import MemoryNetwork
+
+JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 100
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """Sessions in memory: `connect` dials this."""
+    network = MemoryNetwork()
+    monkeypatch.setattr(session_module, "dial", network)
+    return network
+
+
+def connect(setup="gemini-3.8-live", **options):
+    return live.connect(setup, auth="key", **options)
+
+
+def manual_vad():
+    return {
+        "model": "m",
+        "realtime_input_config": {"automatic_activity_detection": {"disabled": True}},
+    }
+
+
+def others():
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+# --- what goes out --------------------------------------------------------------------------------------------------
+
+
+@on_fake_clock
+async def test_a_bare_model_name_asks_for_spoken_answers_and_resumption(network):
+    async with connect():
+        assert json.loads(network.last.written[0]) == {
+            "setup": {
+                "model": "models/gemini-3.8-live",
+                "generationConfig": {"responseModalities": ["AUDIO"]},
+                "sessionResumption": {},
+            }
+        }
+
+
+@on_fake_clock
+async def test_vertex_gets_its_own_model_name_and_transparent_resumption(network):
+    endpoint = live.VertexAi(project="p")
+    async with live.connect("gemini-3.8-live", endpoint=endpoint, auth=live.BearerToken("t")):
+        setup = json.loads(network.last.written[0])["setup"]
+    assert setup["model"] == "projects/p/locations/us-central1/publishers/google/models/gemini-3.8-live"
+    assert setup["sessionResumption"] == {"transparent": True}
+
+
+@on_fake_clock
+async def test_without_reconnecting_resumption_is_not_asked_for(network):
+    async with connect(reconnect=live.ReconnectPolicy(enabled=False)):
+        assert "sessionResumption" not in json.loads(network.last.written[0])["setup"]
+
+
+@on_fake_clock
+async def test_audio_is_cut_into_chunks_and_the_rest_follows_at_the_end(network):
+    samples = np.arange(700, dtype=np.int16)
+    async with connect() as session:
+        await session.send_audio(samples)
+        assert len(network.last.said) == 2
+    audio = [message["realtimeInput"]["audio"] for message in network.last.said]
+    assert [one["mimeType"] for one in audio] == ["audio/pcm;rate=16000"] * 3
+    import base64  # noqa: PLC0415 - the standard library as the oracle
+
+    assert b"".join(base64.b64decode(one["data"]) for one in audio) == samples.tobytes()
+
+
+@on_fake_clock
+async def test_another_rate_begins_a_new_chunk_and_loses_nothing(network):
+    async with connect() as session:
+        await session.send_audio(np.zeros(100, np.int16))
+        await session.send_audio(np.zeros(480, np.int16), rate_hz=24_000)
+    mime_types = [message["realtimeInput"]["audio"]["mimeType"] for message in network.last.said]
+    assert mime_types == ["audio/pcm;rate=16000", "audio/pcm;rate=24000"]
+
+
+@pytest.mark.parametrize(("chunk_ms", "count"), [(10, 10), (20, 5), (100, 1)])
+def test_the_chunk_length_is_the_users_choice(network, chunk_ms, count):
+    @on_fake_clock
+    async def run():
+        async with connect(chunk_ms=chunk_ms) as session:
+            await session.send_audio(b"\0\0" * 1_600)
+            assert len(network.last.said) == count
+
+    run()
+
+
+@on_fake_clock
+async def test_every_kind_of_message_on_the_wire(network):
+    async with connect() as session:
+        await session.send_video(JPEG)
+        await session.send_video(PNG)
+        await session.send_video(b"RIFFxxxxWEBP", mime_type="image/webp")
+        await session.send_text("Hello")
+        await session.send_client_content("Hi")
+        await session.send_client_content([{"role": "model", "parts": [{"text": "Oh"}]}], turn_complete=False)
+        await session.send_client_content()
+        await session.send_tool_response(live.FunctionResponse(id="1", name="f", response={"output": 1}))
+        await session.send_tool_response([{"id": "2", "name": "g", "scheduling": "SILENT", "willContinue": False}])
+        await session.update_context(system_instruction="Be brief", tools=[])
+        await session.audio_stream_end()
+        await session.send_raw({"realtimeInput": {"text": "raw"}})
+        await session.send_raw('{"a":1}')
+        await session.send_raw(b'{"b":2}')
+        said = network.last.said
+    assert [message["realtimeInput"]["video"]["mimeType"] for message in said[:3]] == [
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+    ]
+    assert said[3:] == [
+        {"realtimeInput": {"text": "Hello"}},
+        {"clientContent": {"turns": [{"parts": [{"text": "Hi"}], "role": "user"}], "turnComplete": True}},
+        {"clientContent": {"turns": [{"role": "model", "parts": [{"text": "Oh"}]}]}},
+        {"clientContent": {"turnComplete": True}},
+        {"toolResponse": {"functionResponses": [{"name": "f", "id": "1", "response": {"output": 1}}]}},
+        {
+            "toolResponse": {
+                "functionResponses": [{"name": "g", "id": "2", "scheduling": "SILENT", "willContinue": False}]
+            }
+        },
+        {"contextUpdate": {"systemInstruction": {"parts": [{"text": "Be brief"}], "role": "user"}, "tools": {}}},
+        {"realtimeInput": {"audioStreamEnd": True}},
+        {"realtimeInput": {"text": "raw"}},
+        {"a": 1},
+        {"b": 2},
+    ]
+
+
+@on_fake_clock
+async def test_activity_marks_come_after_the_speech_before_them(network):
+    async with connect(manual_vad()) as session:
+        await session.activity_start()
+        await session.send_audio(b"\0\0" * 400)
+        await session.activity_end()
+        kinds = [next(iter(message["realtimeInput"])) for message in network.last.said]
+    assert kinds == ["activityStart", "audio", "audio", "activityEnd"]
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("block", "error", "words"),
+    [
+        (np.zeros(320, np.complex64), TypeError, "int16"),
+        (np.zeros((2, 2, 2), np.int16), ValueError, "channels"),
+        (np.zeros(0, np.int16), ValueError, "empty"),
+        (b"\0\0\0", ValueError, "odd"),
+        ("text", TypeError, "buffer"),
+        (None, TypeError, "buffer"),
+        ([0, 1], TypeError, "buffer"),
+    ],
+)
+def test_samples_that_cannot_be_sent(network, block, error, words):
+    @on_fake_clock
+    async def run():
+        async with connect() as session:
+            with pytest.raises(error, match=words):
+                await session.send_audio(block)
+            assert session.stats.accepted == 0
+
+    run()
+
+
+@on_fake_clock
+async def test_strided_samples_and_impossible_ones_within_good_ones_are_defined(network):
+    async with connect() as session:
+        await session.send_audio(np.zeros((640, 2), np.float32)[::2, 1])
+        await session.send_audio(np.full(320, np.nan, np.float32))
+        await session.send_audio(np.full(320, np.inf, np.float64))
+        assert session.stats.written == 3
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, 10_000_000])
+def test_impossible_rates(network, rate_hz):
+    @on_fake_clock
+    async def run():
+        async with connect() as session:
+            await session.send_audio(b"\0\0" * 10)
+            with pytest.raises(ValueError, match="rate"):
+                await session.send_audio(b"\0\0" * 320, rate_hz=rate_hz)
+            await session.send_audio(b"\0\0" * 310)
+            assert session.stats.written == 1, "the refused rate must not have disturbed the stream"
+
+    run()
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "error"),
+    [
+        (b"", {}, ValueError),
+        (b"GIF89a", {}, ValueError),
+        (np.zeros((4, 4, 3), np.uint8), {}, TypeError),
+        (np.zeros(4, np.float32), {}, TypeError),
+        ("path.jpg", {}, TypeError),
+        (JPEG, {"mime_type": "audio/pcm"}, ValueError),
+        (JPEG, {"mime_type": 'image/"'}, ValueError),
+    ],
+)
+def test_images_that_cannot_be_sent(network, image, options, error):
+    @on_fake_clock
+    async def run():
+        async with connect() as session:
+            with pytest.raises(error):
+                await session.send_video(image, **options)
+            assert session.stats.accepted == 0
+
+    run()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda session: session.send_client_content([{"rol": "user"}]), "did you mean 'role'"),
+        (lambda session: session.send_tool_response([]), "no response"),
+        (lambda session: session.send_tool_response({"name": "f"}), "no id"),
+        (lambda session: session.send_tool_response({"id": "1", "name": "f", "response": {"x": object()}}), "JSON"),
+        (lambda session: session.update_context(), "system_instruction"),
+        (lambda session: session.activity_start(), "automatic_activity_detection"),
+        (lambda session: session.activity_end(), "automatic_activity_detection"),
+        (lambda session: session.send_raw("[]"), "JSON object"),
+        (lambda session: session.send_raw(b"\xff"), "JSON object"),
+        (lambda session: session.send_raw({"x": object()}), "JSON"),
+    ],
+)
+def test_messages_that_cannot_be_sent(network, call, words):
+    @on_fake_clock
+    async def run():
+        async with connect() as session:
+            with pytest.raises(live.ConfigError, match=words):
+                await call(session)
+            assert session.stats.accepted == 0
+
+    run()
+
+
+@on_fake_clock
+async def test_audio_stream_end_with_vad_disabled_names_what_is_meant(network):
+    async with connect(manual_vad()) as session:
+        with pytest.raises(live.ConfigError, match="activity_end"):
+            await session.audio_stream_end()
+
+
+@on_fake_clock
+async def test_an_empty_text_is_refused(network):
+    async with connect() as session:
+        with pytest.raises(ValueError, match="empty"):
+            await session.send_text("")
+
+
+SENDS = {
+    "send_audio": lambda session: session.send_audio(b"\0\0"),
+    "send_video": lambda session: session.send_video(JPEG),
+    "send_text": lambda session: session.send_text("x"),
+    "send_client_content": lambda session: session.send_client_content("x"),
+    "send_tool_response": lambda session: session.send_tool_response({"id": "1", "name": "f"}),
+    "update_context": lambda session: session.update_context(system_instruction="x"),
+    "audio_stream_end": lambda session: session.audio_stream_end(),
+    "send_raw": lambda session: session.send_raw({}),
+}
+
+
+@pytest.mark.parametrize("name", SENDS)
+def test_sending_after_close_is_a_typed_error(network, name):
+    @on_fake_clock
+    async def run():
+        async with connect() as session:
+            pass
+        with pytest.raises(live.SessionClosed, match="requested") as caught:
+            await SENDS[name](session)
+        assert caught.value.closed.kind is live.CloseKind.REQUESTED
+
+    run()
+
+
+@on_fake_clock
+async def test_awaiting_after_close(network):
+    async with connect() as session:
+        pass
+    assert [type(event).__name__ async for event in session][-1] == "Closed"
+    assert [event async for event in session] == []
+    assert [event async for event in session.events()] == []
+    with pytest.raises(live.SessionClosed):
+        await session.next_event()
+    with pytest.raises(live.SessionClosed):
+        await session.wait_for_status(live.SessionStatus.CONNECTED)
+    await session.wait_for_status(live.SessionStatus.CLOSED)
+    await session.drain()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"chunk_ms": 9}, "10 to 100"),
+        ({"endpoint": "http://localhost"}, "ws or wss"),
+        ({"endpoint": "localhost:80"}, "ws or wss"),
+        ({"endpoint": 7}, "endpoint"),
+        ({"auth": ""}, "empty"),
+        ({"auth": "two\nlines"}, "line end"),
+        ({"auth": 7}, "auth"),
+        ({"auth": live.BearerToken("t")}, "Developer API"),
+    ],
+)
+def test_arguments_that_cannot_work_are_found_before_any_io(options, words):
+    with pytest.raises(live.ConfigError, match=words):
+        live.connect("gemini-3.8-live", **{"auth": "key", **options})
+
+
+def test_a_missing_key_names_the_variable(monkeypatch):
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    with pytest.raises(live.ConfigError, match="GEMINI_API_KEY"):
+        live.connect("gemini-3.8-live")
+
+
+def test_an_unknown_field_of_the_setup_names_the_closest_known_one():
+    with pytest.raises(live.ConfigError, match="temperature") as caught:
+        live.connect({"model": "m", "generationConfig": {"temprature": 1}}, auth="key")
+    assert caught.value.suggestion == "temperature"
+    assert caught.value.path == "setup.generationConfig.temprature"
+
+
+def test_a_whole_config_and_a_part_of_one_contradict_each_other():
+    config = live.SessionConfig(setup=live.Setup(model="m"))
+    with pytest.raises(live.ConfigError, match="reconnect"):
+        live.connect(config, auth="key", reconnect=live.ReconnectPolicy())
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+
+@on_fake_clock
+async def test_control_waits_for_room_and_audio_does_not(network):
+    async with connect(outbox=live.OutboxLimits(control_bytes=100)) as session:
+        await asyncio.sleep(3.0)
+        network.answers_setup = False
+        network.last.lose()
+        await session.send_text("x" * 60)
+        waiting = asyncio.create_task(session.send_text("y" * 60))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await session.send_audio(b"\0\0" * 320)
+        network.answers_setup = True
+        await waiting
+        await session.drain()
+        texts = [message["realtimeInput"].get("text") for message in network.last.said]
+        assert texts == ["x" * 60, None, "y" * 60]
+
+
+@on_fake_clock
+async def test_a_sender_that_waits_for_room_is_told_when_the_session_ends(network):
+    async with connect(outbox=live.OutboxLimits(control_bytes=10)) as session:
+        network.last.lose()
+        await session.send_text("x" * 60)
+        waiting = asyncio.create_task(session.send_text("y" * 60))
+        await asyncio.sleep(0)
+        await session.close()
+        with pytest.raises(live.SessionClosed):
+            await waiting
+
+
+@on_fake_clock
+async def test_drain_waits_for_the_reconnect_and_fails_if_there_is_none(network):
+    async with connect() as session:
+        network.last.lose()
+        await session.send_text("x")
+        assert session.stats.waiting == 1
+        await session.drain()
+        assert session.stats.waiting == 0
+        network.last.lose()
+        await session.send_text("y")
+        draining = asyncio.create_task(session.drain())
+        await asyncio.sleep(0)
+        await session.close()
+        with pytest.raises(live.SessionClosed):
+            await draining
+        assert session.stats.waiting == 1
+
+
+@on_fake_clock
+async def test_cancelling_connect_leaves_nothing_behind(network):
+    network.delay_s = 1.0
+
+    async def enter():
+        async with connect():
+            pytest.fail("it should not have come so far")
+
+    connecting = asyncio.create_task(enter())
+    await asyncio.sleep(0.5)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert not others()
+
+
+@on_fake_clock
+async def test_a_session_that_nobody_holds_any_more_closes_itself(network):
+    session = await connect()
+    transport = network.last
+    gone = weakref.ref(session)
+    del session
+    gc.collect()
+    assert gone() is None
+    await asyncio.sleep(1.0)
+    assert transport.closed == 1000
+    assert not others()
+
+
+@on_fake_clock
+async def test_a_consumer_keeps_its_session_alive(network):
+    events = (await connect()).events()
+    gc.collect()
+    await asyncio.sleep(1.0)
+    assert network.last.closed is None
+    del events
+    gc.collect()
+    await asyncio.sleep(1.0)
+    assert network.last.closed == 1000
+
+
+def test_the_repr_holds_no_secret(network):
+    @on_fake_clock
+    async def run():
+        connecting = live.connect("m", auth="sk-secret")
+        assert "sk-secret" not in repr(connecting)
+        async with connecting as session:
+            assert repr(session) == "<Session connected model='m'>"
+
+    run()
+
+
+# --- against the emulator -------------------------------------------------------------------------------------------
+
+
+async def test_a_wrong_key_is_an_authentication_error():
+    async with emulator.serve(api_key="right", compress_time=True) as url:
+        with pytest.raises(live.AuthenticationError, match="API key not valid") as caught:
+            await live.connect("gemini-3.8-live", endpoint=url, auth="wrong")
+        assert caught.value.code == 1007
+        assert "GEMINI_API_KEY" in caught.value.hint
+
+
+async def test_a_wrong_model_is_a_setup_error():
+    async with emulator.serve(compress_time=True) as url:
+        with pytest.raises(live.SetupError, match="is not found") as caught:
+            await live.connect("gemini-nonsense", endpoint=url, auth="k")
+        assert caught.value.code == 1008
+
+
+async def test_an_unreachable_host_says_which():
+    with pytest.raises(live.ConnectError, match=r"127\.0\.0\.1:1"):
+        await live.connect("gemini-3.8-live", endpoint="ws://127.0.0.1:1", auth="k")
+
+
+async def test_tls_with_the_right_and_the_wrong_authority():
+    server = emulator.serve(tls=True, compress_time=True)
+    async with server as url:
+        with pytest.raises(live.ConnectError, match="not trusted"):
+            await live.connect("gemini-3.8-live", endpoint=url, auth="k")
+        trusting = live.TransportConfig(ssl=server.client_ssl_context())
+        async with live.connect("gemini-3.8-live", endpoint=url, auth="k", transport=trusting) as session:
+            assert session.status is live.SessionStatus.CONNECTED
+
+
+async def test_a_spoken_turn_comes_back():
+    tone = (8_000 * np.sin(np.arange(16_000) * 2 * np.pi * 440 / 16_000)).astype(np.int16)
+    async with (
+        emulator.serve(compress_time=True) as url,
+        live.connect("gemini-3.8-live", endpoint=url, auth="k") as session,
+    ):
+        await session.send_audio(tone)
+        await session.audio_stream_end()
+        heard = []
+        async for event in session:
+            match event:
+                case live.ModelAudio():
+                    heard.append(event.samples)
+                case live.TurnComplete():
+                    break
+        assert abs(sum(map(len, heard)) - 24_000) < 2_400
