@@ -8,6 +8,7 @@ not exist is an error that names the closest one that does.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,9 @@ def setup_from(given: str | Setup | Mapping[str, Any] | SupportsModelDump) -> Se
     return setup
 
 
-def contents_from(given: str | Content | Mapping[str, Any] | Sequence[Content | Mapping[str, Any]]) -> list[Content]:
+def contents_from(
+    given: str | Content | Mapping[str, Any] | SupportsModelDump | Sequence[Content | Mapping[str, Any]],
+) -> list[Content]:
     """Read turns: one or several; a string is a turn of the user.
 
     Raises:
@@ -57,9 +60,13 @@ def contents_from(given: str | Content | Mapping[str, Any] | Sequence[Content | 
     """
     if isinstance(given, str):
         return [Content(role="user", parts=[Part(text=given)])]
-    if isinstance(given, Content | Mapping):
-        given = [given]
-    return [struct_from(Content, turn, f"turns[{index}]") for index, turn in enumerate(given)]
+    turns: object = [given] if isinstance(given, Content | Mapping | SupportsModelDump) else given
+    if not isinstance(turns, Sequence):
+        raise ConfigError(
+            f"turns must be Content, a mapping or a list of them, not {type(given).__name__}", path="turns"
+        )
+    items = typing.cast("Sequence[object]", turns)
+    return [struct_from(Content, turn, f"turns[{index}]") for index, turn in enumerate(items)]
 
 
 def struct_from(kind: type[_Struct], given: object, path: str) -> _Struct:
@@ -75,16 +82,38 @@ def struct_from(kind: type[_Struct], given: object, path: str) -> _Struct:
     """
     if isinstance(given, kind):
         return given
-    if isinstance(given, SupportsModelDump):
-        given = given.model_dump(exclude_none=True)
+    given = _plain(given)
     if not isinstance(given, Mapping):
         raise ConfigError(f"{path} must be {kind.__name__} or a mapping, not {type(given).__name__}", path=path)
+    mapping = typing.cast("Mapping[object, object]", given)
     try:
-        return msgspec.convert(_rename(kind, typing.cast("Mapping[object, object]", given), path), kind)
+        return msgspec.convert(_rename(kind, mapping, path), kind)
     except msgspec.ValidationError as error:
-        # msgspec ends its message with the path as `$.a.b`, where $ stands for the struct
-        message, _, where = str(error).partition(" - at `$")
-        raise ConfigError(f"{path}{where.rstrip('`')}: {message}", path=path + where.rstrip("`")) from None
+        # msgspec ends its message with the place, as `$.wireName[0]`, where $ stands for the struct
+        message, _, where = str(error).partition(" - at ")
+        place = path + _as_given(mapping, where.removeprefix("`key` in ").strip("`$"))
+        raise ConfigError(f"{place}: {message}", path=place) from None
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(exclude_none=True) if isinstance(value, SupportsModelDump) else value
+
+
+def _as_given(given: object, where: str) -> str:
+    """A place like ``.generationConfig.topP``, spelled as the caller spelled it."""
+    spelled = ""
+    for step in re.findall(r"\.\w+|\[[^]]*\]", where):
+        here, given = _plain(given), None
+        if isinstance(here, Mapping):
+            fields = typing.cast("Mapping[object, object]", here)
+            name = next((key for key in fields if isinstance(key, str) and _snake(key) == _snake(step[1:])), step[1:])
+            given = fields.get(name)
+            spelled += f".{name}" if step.startswith(".") else step
+        else:
+            if isinstance(here, Sequence) and step[1:-1].isdecimal():
+                given = typing.cast("Sequence[object]", here)[int(step[1:-1])]
+            spelled += step
+    return spelled
 
 
 def _rename(kind: type[msgspec.Struct], given: Mapping[object, object], path: str) -> dict[str, object]:
@@ -101,6 +130,8 @@ def _rename(kind: type[msgspec.Struct], given: Mapping[object, object], path: st
                 suggestion=near[0] if near else None,
             )
         wire_name, inner = names[key]
+        if value is None:
+            continue  # as in proto3 JSON
         if wire_name in renamed:
             raise ConfigError(f"{path} gives {key!r} twice, in two spellings", path=f"{path}.{key}")
         renamed[wire_name] = _rename_value(inner, value, f"{path}.{key}")
@@ -108,10 +139,9 @@ def _rename(kind: type[msgspec.Struct], given: Mapping[object, object], path: st
 
 
 def _rename_value(inner: type[msgspec.Struct] | None, value: object, path: str) -> object:
+    value = _plain(value)
     if inner is None:
         return value
-    if isinstance(value, SupportsModelDump):
-        value = value.model_dump(exclude_none=True)
     if isinstance(value, Mapping):
         return _rename(inner, typing.cast("Mapping[object, object]", value), path)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
