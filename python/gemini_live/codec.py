@@ -349,10 +349,10 @@ def _voice_activity(activity: _VoiceActivity) -> events.Event:
 
 def _usage(usage: _UsageMetadata) -> events.Usage:
     def details(counts: Sequence[_TokenCount] | None) -> Sequence[events.ModalityTokenCount]:
-        return [
+        return tuple(
             events.ModalityTokenCount(modality=count.modality or "", token_count=count.token_count or 0)
             for count in counts or ()
-        ]
+        )
 
     return events.Usage(
         prompt_token_count=usage.prompt_token_count or 0,

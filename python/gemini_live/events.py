@@ -140,7 +140,7 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_s: float | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     """The base of all events."""
 
 
@@ -294,6 +294,13 @@ class SessionResumption(Event, frozen=True, kw_only=True):
     handle: str | None
     resumable: bool = False
     last_consumed_client_message_index: int | None = None
+
+    def __repr__(self) -> str:
+        # a handle opens a conversation, so it is nothing for a log
+        index = self.last_consumed_client_message_index
+        shown = "None" if self.handle is None else "…"
+        last = "" if index is None else f", last_consumed_client_message_index={index}"
+        return f"SessionResumption(handle={shown}, resumable={self.resumable}{last})"
 
 
 class GoAway(Event, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ Scheduling = Literal["SILENT", "WHEN_IDLE", "INTERRUPT"]
 """When the model speaks about the answer of a NON_BLOCKING call; the service's default is WHEN_IDLE."""
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, rename="camel"):
     """A message of the protocol: immutable, camelCase on the wire."""
 
 

@@ -303,7 +303,7 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
     host: str = "127.0.0.1",
     port: int = 0,
     tell: Callable[[str], None] | None = None,
-) -> Emulator:
+) -> _Served:
     """An emulator that listens while its ``async with`` block runs, and gives its URL to the block.
 
     ::
