@@ -1,0 +1,163 @@
+"""WAV files: reading speech of any PCM kind, and writing the reply."""
+
+from __future__ import annotations
+
+import os
+import wave
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+__all__ = ["Speech", "UnusableFileError", "check_writable", "read_speech", "write_reply"]
+
+_BLOCKS_PER_S: Final = 50
+_SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000
+"""What the emulator takes for speech."""
+
+
+class UnusableFileError(Exception):
+    """A file that cannot be read or written; one line that names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Speech from a file.
+
+    Attributes:
+        name: of the file.
+        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, or int32 for 24 and 32 bits.
+        rate_hz: samples per second.
+    """
+
+    name: str
+    samples: npt.NDArray[Any]
+    rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        """How long it takes to say."""
+        return len(self.samples) / self.rate_hz
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Pieces of 20 ms, as a microphone would give them, also at rates of which 20 ms are no whole number."""
+        start = 0
+        while start < len(self.samples):
+            # from the beginning each time, so that roundings do not add up
+            end = round((round(start * _BLOCKS_PER_S / self.rate_hz) + 1) * self.rate_hz / _BLOCKS_PER_S)
+            yield self.samples[start:end]
+            start = end
+
+    @cached_property
+    def mono(self) -> npt.NDArray[np.int16]:
+        """What has to arrive at the service: 16-bit, channels averaged, rounded once, ties to even.
+
+        Calculated without the package's own encoder, so that it can be held against it.
+        """
+        wide = self.samples.astype(np.float64)
+        match self.samples.dtype.itemsize:
+            case 1:
+                wide = (wide - 128) * 256
+            case 4:
+                wide /= 65_536
+            case _:
+                pass
+        if wide.ndim == 2:
+            wide = wide.mean(axis=1)
+        return np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
+
+
+def read_speech(path: Path) -> Speech:
+    """Read a PCM WAV file of 8, 16, 24 or 32 bits, of any number of channels and almost any rate.
+
+    Raises:
+        UnusableFileError: it cannot be read, or there is nothing in it.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            data = file.readframes(file.getnframes())
+    except OSError as error:
+        raise UnusableFileError(f"cannot read {path}: {_words(error)}; give --wav a file that exists") from None
+    except (wave.Error, EOFError) as error:
+        raise UnusableFileError(
+            f"{path} is not a PCM WAV file ({str(error) or 'it ends too soon'}); convert it: ffmpeg -i {path} "
+            f"-c:a pcm_s16le {path.stem}-pcm.wav"
+        ) from None
+    if not 1 <= width <= 4:
+        raise UnusableFileError(f"{path} has {width * 8} bits per sample; convert it to 16: sox {path} -b 16 out.wav")
+    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
+        raise UnusableFileError(
+            f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
+            f"sox {path} -r 16000 out.wav"
+        )
+    samples = _samples(data[: len(data) // (channels * width) * (channels * width)], width)
+    if len(samples) == 0:
+        raise UnusableFileError(f"{path} holds no samples; record something into it first")
+    return Speech(path.name, samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
+
+
+def _samples(data: bytes, width: int) -> npt.NDArray[Any]:
+    match width:
+        case 1:
+            return np.frombuffer(data, np.uint8)
+        case 2:
+            return np.frombuffer(data, "<i2")
+        case 3:
+            # the three bytes become the upper ones of four
+            wide = np.zeros((len(data) // 3, 4), np.uint8)
+            wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+            return wide.view("<i4").reshape(-1)
+        case _:
+            return np.frombuffer(data, "<i4")
+
+
+def check_writable(path: Path, speech: Path | None) -> None:
+    """See to it that the reply can be written, before the work is done and not after.
+
+    Args:
+        path: of the reply.
+        speech: which must not be overwritten by it.
+
+    Raises:
+        UnusableFileError: it cannot.
+    """
+    folder = path.parent
+    if path.is_dir():
+        problem = f"{path} is a folder; give --out a file in it, such as {path / 'reply.wav'}"
+    elif not folder.is_dir():
+        problem = f"cannot write {path}: there is no folder {folder}; create it first"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        problem = f"cannot write {path}: permission denied; give --out a file elsewhere"
+    elif speech is not None and path.exists() and speech.exists() and path.samefile(speech):
+        problem = f"--out {path} would overwrite the speech of --wav; give it another name"
+    else:
+        return
+    raise UnusableFileError(problem)
+
+
+def write_reply(path: Path, pcm: bytes, rate_hz: int) -> None:
+    """Write 16-bit little-endian mono PCM as a WAV file; one that exists is replaced.
+
+    Raises:
+        UnusableFileError: the disk is full, or the like.
+    """
+    try:
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate_hz)
+            file.writeframes(pcm)
+    except OSError as error:
+        raise UnusableFileError(f"cannot write {path}: {_words(error)}; give --out a file elsewhere") from None
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
