@@ -199,6 +199,8 @@ class _ServerMessage(Wire, frozen=True, kw_only=True):
 _message_decoder = msgspec.json.Decoder(_ServerMessage)
 _object_decoder = msgspec.json.Decoder(dict[str, Any])
 _KNOWN = frozenset(_ServerMessage.__struct_encode_fields__)
+_KNOWN_IN_CONTENT = frozenset(_ServerContent.__struct_encode_fields__)
+_KNOWN_IN_PART = frozenset(_Part.__struct_encode_fields__)
 
 
 def decode(raw: bytes) -> list[events.Event]:
@@ -216,14 +218,26 @@ def _decode_in_full(raw: bytes) -> list[events.Event]:
     try:
         message = _message_decoder.decode(raw)
         found: list[events.Event] = []
-        _read(message, found)
-        unknown = not found and _object_decoder.decode(raw).keys() - _KNOWN
+        _read(message, found, raw)
+        unknown = not found and _has_unknown_names(raw)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return [events.Unknown(raw=raw, problem=str(error) or type(error).__name__)]
     return [events.Unknown(raw=raw)] if unknown else found
 
 
-def _read(message: _ServerMessage, found: list[events.Event]) -> None:
+def _has_unknown_names(raw: bytes) -> bool:
+    """Whether a message that said nothing to us may have said something, rather than being a sign of life."""
+    message = _object_decoder.decode(raw)
+    content = message.get("serverContent") or {}
+    parts = (content.get("modelTurn") or {}).get("parts") or ()
+    return bool(
+        message.keys() - _KNOWN
+        or content.keys() - _KNOWN_IN_CONTENT
+        or any(part.keys() - _KNOWN_IN_PART for part in parts)
+    )
+
+
+def _read(message: _ServerMessage, found: list[events.Event], raw: bytes) -> None:
     content = message.server_content
     if content is not None and content.interrupted:
         found.append(events.Interrupted())
@@ -232,7 +246,7 @@ def _read(message: _ServerMessage, found: list[events.Event]) -> None:
     if message.session_resumption_update is not None:
         found.append(_resumption(message.session_resumption_update))
     if message.voice_activity is not None:
-        found.append(_voice_activity(message.voice_activity))
+        found.append(_voice_activity(message.voice_activity, raw))
     if content is not None:
         _read_content(content, found)
     if message.tool_call is not None:
@@ -272,7 +286,7 @@ def _read_content(content: _ServerContent, found: list[events.Event]) -> None:
             )
         )
     if content.model_turn is not None:
-        found.extend(_part(part) for part in content.model_turn.parts or ())
+        found.extend(event for part in content.model_turn.parts or () if (event := _part(part)) is not None)
     if content.grounding_metadata:  # Vertex AI sends an empty one with each turn
         found.append(events.Grounding(metadata=content.grounding_metadata))
     if content.url_context_metadata:
@@ -283,25 +297,24 @@ def _read_content(content: _ServerContent, found: list[events.Event]) -> None:
         found.append(events.GenerationComplete())
 
 
-def _part(part: _Part) -> events.Event:
+def _part(part: _Part) -> events.Event | None:
     inline = part.inline_data
     mime_type = "" if inline is None else inline.mime_type or ""
     data = b"" if inline is None else _base64(inline.data or "")
-    if mime_type.startswith("audio/pcm"):
+    if mime_type.partition(";")[0].rstrip() == "audio/pcm":
         return events.ModelAudio(data=data, rate_hz=_rate_hz(mime_type))
-    if part.thought:
-        return events.Thought(text=part.text or "")
     if part.text is not None:
-        return events.ModelText(text=part.text)
-    return events.ModelPart(
-        part=Part(
-            thought_signature=_base64(part.thought_signature) if part.thought_signature else None,
-            inline_data=None if inline is None else Blob(mime_type=mime_type, data=data),
-            file_data=part.file_data,
-            executable_code=part.executable_code,
-            code_execution_result=part.code_execution_result,
-        )
+        return events.Thought(text=part.text) if part.thought else events.ModelText(text=part.text)
+    found = Part(
+        thought_signature=_base64(part.thought_signature) if part.thought_signature else None,
+        inline_data=None if inline is None else Blob(mime_type=mime_type, data=data),
+        file_data=part.file_data,
+        executable_code=part.executable_code,
+        code_execution_result=part.code_execution_result,
     )
+    if found == Part():
+        return None  # kinds of parts that are not known here are to be ignored
+    return events.ModelPart(part=msgspec.structs.replace(found, thought=bool(part.thought)))
 
 
 def _base64(text: str) -> bytes:
@@ -338,9 +351,10 @@ def _resumption(update: _SessionResumptionUpdate) -> events.SessionResumption:
     )
 
 
-def _voice_activity(activity: _VoiceActivity) -> events.Event:
+def _voice_activity(activity: _VoiceActivity, raw: bytes) -> events.Event:
     if activity.type not in ("ACTIVITY_START", "ACTIVITY_END"):
-        raise ValueError(f"voice activity of type {activity.type!r}")
+        # it rides along with other news, which must not be lost for it
+        return events.Unknown(raw=raw, problem=f"voice activity of type {activity.type!r}")
     return events.VoiceActivity(
         type="ACTIVITY_START" if activity.type == "ACTIVITY_START" else "ACTIVITY_END",
         audio_offset_s=_seconds(activity.audio_offset),
