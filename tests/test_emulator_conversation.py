@@ -203,7 +203,7 @@ def test_e44_a_restored_state_goes_on_as_if_nothing_had_happened(said, data):
         assert memory.tokens == undisturbed.memory.tokens
 
 
-# --- any input -------------------------------------------------------------------------------------------------------
+# --- any input ------------------------------------------------------------------------------------------------------
 
 
 def values(kind):
@@ -257,7 +257,7 @@ def test_any_input_is_taken_or_refused(setup, said, name, surface):
                 json.dumps(out)
 
 
-# --- small parts -----------------------------------------------------------------------------------------------------
+# --- small parts ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [0, 1, 480, 2_400, 2_401, 10_080, 24_000])

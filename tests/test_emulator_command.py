@@ -1,0 +1,58 @@
+"""``gemini-live emulator``, the emulator as a program."""
+
+import argparse
+import asyncio
+import signal
+import socket
+import ssl
+import sys
+
+import pytest
+
+import emulator_client
+from emulator_client import dial
+from gemini_live.emulator import command
+
+no_errors_inside = emulator_client.no_errors_inside
+
+
+async def start_command(*options):
+    program = (
+        "import argparse, asyncio, sys; from gemini_live.emulator import command; p = argparse.ArgumentParser();"
+        "command.add_arguments(p); sys.exit(asyncio.run(command.run(p.parse_args())))"
+    )
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_command_serves_until_a_signal(number):
+    process = await start_command("--tls", "--compress-time", "--api-key", "k")
+    url = (await process.stdout.readline()).decode().strip()
+    ca_file = (await process.stdout.readline()).decode().split()[-1]
+    trusting = ssl.create_default_context(cafile=ca_file)
+    async with dial(url, key="k", tls=trusting) as client:
+        await client.set_up()
+        assert b"new session 1" in await process.stdout.readline()
+        process.send_signal(number)
+        assert (await client.closed())[0] == 1001
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert b"closed with 1001" in out
+    with pytest.raises(FileNotFoundError):
+        ssl.create_default_context(cafile=ca_file)
+
+
+async def test_command_says_that_the_port_is_in_use(capsys):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        args = parser.parse_args(["--port", str(taken.getsockname()[1])])
+        assert await command.run(args) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "address already in use" in error

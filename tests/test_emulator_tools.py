@@ -1,0 +1,105 @@
+"""Function calls and their answers (E34 to E39)."""
+
+import msgspec
+import pytest
+
+import emulator_client
+from emulator_client import NO_WAITING, TOOLS, VERTEX, VERTEX_MODEL, contents, dial, profile, said, talk
+
+no_errors_inside = emulator_client.no_errors_inside
+
+
+async def call(client, text):
+    await client.say(realtimeInput={"text": text})
+    return (await client.until("toolCall"))[-1]["toolCall"]["functionCalls"]
+
+
+async def answer(client, *answers, **fields):
+    responses = [{"id": id_, "name": "f", "response": {"output": output}, **fields} for id_, output in answers]
+    await client.say(toolResponse={"functionResponses": responses})
+
+
+async def test_e34_blocking_call_keeps_the_turn_open():
+    async with talk(setup=TOOLS) as (emu, client):
+        (function,) = await call(client, "turn the light on")
+        assert (function["name"], function["args"]) == ("light", {})
+        await client.flushed()
+        assert emu.ledger.sessions[0].answers == 0
+        await answer(client, (function["id"], "it is on"))
+        assert said(await client.until("serverContent", "turnComplete")) == "it is on"
+        assert emu.ledger.sessions[0].answers == 1
+        assert emu.ledger.sessions[0].tool_responses[0]["response"] == {"output": "it is on"}
+
+
+async def test_e34_non_blocking_call_ends_the_turn():
+    async with talk(setup=TOOLS) as (_, client):
+        (function,) = await call(client, "order tea")
+        got = await client.until("serverContent", "turnComplete")
+        assert contents(got) == ["generationComplete", "turnComplete"]
+        await answer(client, (function["id"], "ordered"))
+        assert said(await client.until("serverContent", "turnComplete")) == "ordered"
+
+
+async def test_e35_answers_without_or_with_unknown_id():
+    async with talk(setup=TOOLS) as (emu, client):
+        await answer(client, ("nobody", "hm"))
+        await client.say(realtimeInput={"text": "still there"})
+        assert said(await client.until("serverContent", "turnComplete")) == "still there"
+        assert len(emu.ledger.sessions[0].tool_responses) == 1
+        await client.say(toolResponse={"functionResponses": [{"name": "light", "response": {}}]})
+        assert (await client.closed())[0] == 1007
+    async with talk(VERTEX, VERTEX_MODEL, setup=TOOLS) as (_, client):
+        await call(client, "light")
+        await client.say(toolResponse={"functionResponses": [{"name": "light", "response": {"a": 1}}]})
+        assert said(await client.until("serverContent", "turnComplete")) == '{"a": 1}'
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["beside", "inside"])
+async def test_e36_scheduling(inside):
+    def responses(id_, scheduling):
+        response = {"output": scheduling} | ({"scheduling": scheduling} if inside else {})
+        return {"id": id_, "name": "order", "response": response} | ({} if inside else {"scheduling": scheduling})
+
+    pace = msgspec.structs.replace(NO_WAITING, hold=0.1)
+    async with talk(profile=profile(pace=pace), setup=TOOLS) as (emu, client):
+        ids = []
+        for _ in range(3):
+            ids += [function["id"] for function in await call(client, "order")]
+            await client.until("serverContent", "turnComplete")
+        await client.say(toolResponse={"functionResponses": [responses(ids[0], "SILENT")]})
+        await client.say(realtimeInput={"text": "talk"})
+        assert said(await client.until("serverContent", "generationComplete")) == "talk"
+        await client.say(toolResponse={"functionResponses": [responses(ids[1], "WHEN_IDLE")]})
+        assert contents(await client.until("serverContent", "turnComplete")) == ["turnComplete"]
+        assert said(await client.until("serverContent", "generationComplete")) == "WHEN_IDLE"
+        await client.say(toolResponse={"functionResponses": [responses(ids[2], "INTERRUPT")]})
+        assert contents(await client.until("serverContent", "turnComplete")) == ["interrupted", "turnComplete"]
+        assert said(await client.until("serverContent", "turnComplete")) == "INTERRUPT"
+        assert emu.ledger.sessions[0].interruptions == 1
+
+
+@pytest.mark.parametrize(("name", "cancelled"), [("3.8", False), ("2.5", True)])
+async def test_e37_interrupting_a_pending_call(name, cancelled):
+    async with talk(profile=profile(name), setup=TOOLS) as (_, client):
+        (function,) = await call(client, "light")
+        await client.say(realtimeInput={"text": "light, please"})
+        got = await client.until("toolCall")
+        assert contents(got) == ["interrupted", "turnComplete"]
+        ids = [message["toolCallCancellation"]["ids"] for message in got if "toolCallCancellation" in message]
+        assert ids == ([[function["id"]]] if cancelled else [])
+        assert got[-1]["toolCall"]["functionCalls"][0]["id"] != function["id"]
+
+
+async def test_e38_parallel_calls_survive_a_resume():
+    tools = {"tools": [{"functionDeclarations": [{"name": "light"}, {"name": "heat"}]}], "outputAudioTranscription": {}}
+    async with talk(setup={**tools, "sessionResumption": {}}) as (emu, client):
+        handle = (await client.handle())["newHandle"]
+        light, heat = await call(client, "light and heat")
+        await answer(client, (light["id"], "bright"))
+        await client.flushed()
+        emu.cut()
+        assert (await client.closed())[0] == 1006
+        async with dial(emu.url) as again:
+            await again.set_up(**tools, sessionResumption={"handle": handle})
+            await answer(again, (heat["id"], "warm"))
+            assert said(await again.until("serverContent", "turnComplete")) == "bright warm"
