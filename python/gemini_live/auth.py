@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 
@@ -45,6 +46,8 @@ class _Secret(msgspec.Struct, frozen=True):
     value: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.value, str):  # what an unset variable of the environment gives
+            raise ConfigError(f"{type(self).__name__} takes a str, not {type(self.value).__name__}", path="auth")
         if not self.value.strip():
             raise ConfigError(f"{type(self).__name__} is empty", path="auth")
         if not self.value.isprintable() or not self.value.isascii():
@@ -58,6 +61,10 @@ class _Secret(msgspec.Struct, frozen=True):
         return f"{type(self).__name__}(…)"
 
     __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Keep `rich`, which prints the locals of a traceback, from showing what msgspec would tell it."""
+        return [("value", "…")]
 
 
 class ApiKey(_Secret, frozen=True):
@@ -116,6 +123,13 @@ class VertexAi(msgspec.Struct, frozen=True, kw_only=True):
     version: str = "v1"
     base_url: str | None = None
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.:-]+", self.project or ""):  # None is what an unset variable gives
+            raise ConfigError(f"not the id of a Google Cloud project: {self.project!r}", path="endpoint.project")
+        # it becomes part of the name of the host that is trusted with the token
+        if not re.fullmatch(r"[a-z0-9-]+", self.location):
+            raise ConfigError(f"not a location such as us-central1: {self.location!r}", path="endpoint.location")
+
     def model_name(self, model: str) -> str:
         """The resource name of a short model id."""
         if "/" in model:
@@ -163,6 +177,10 @@ class Address(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Address(url={self.url!r}, headers={sorted(self.headers)})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Keep `rich` from showing the headers."""
+        return [("url", self.url), ("headers", sorted(self.headers))]
+
 
 def endpoint_from(given: Endpoint | str | None) -> Endpoint:
     """Read the ``endpoint`` argument: ``None`` is the Developer API, a URL with a path is complete, one without a base.
@@ -173,7 +191,7 @@ def endpoint_from(given: Endpoint | str | None) -> Endpoint:
     if given is None:
         return GeminiApi()
     if isinstance(given, str):
-        parts = urlsplit(given)
+        parts = _split(given)
         endpoint: Endpoint = Custom(given) if parts.path.strip("/") or parts.query else GeminiApi(base_url=given)
     elif isinstance(given, GeminiApi | VertexAi | Custom):
         endpoint = given
@@ -181,18 +199,30 @@ def endpoint_from(given: Endpoint | str | None) -> Endpoint:
         raise ConfigError(
             f"endpoint must be GeminiApi, VertexAi, Custom or a URL, not {type(given).__name__}", path="endpoint"
         )
+    base_url = endpoint.base_url
+    if base_url is not None and not isinstance(base_url, str):
+        raise ConfigError(f"base_url must be a str, not {type(base_url).__name__}", path="endpoint")
     _check_url(endpoint.url(NoAuth()))
     return endpoint
 
 
-def _check_url(url: str) -> None:
+def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        host = parts.hostname
         _ = parts.port  # parsed, and refused, only when asked for
-    except ValueError as error:
-        raise ConfigError(f"not a URL: {error}", path="endpoint") from None
-    shown = urlunsplit((parts.scheme, host or "", parts.path, "", ""))
+    except ValueError:
+        # neither shown nor quoted by the parser's words: what was taken for a host or a port may be a password
+        raise ConfigError("not a URL: is its host or port misspelled?", path="endpoint") from None
+    return parts
+
+
+def _check_url(url: str) -> None:
+    parts = _split(url)
+    host = parts.hostname
+    if not host:
+        # not shown either: it may be a key that stands in the wrong place
+        raise ConfigError("not a ws or wss URL with a host, such as ws://127.0.0.1:8080", path="endpoint")
+    shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
     if parts.scheme not in {"ws", "wss"}:
         instead = {"http": "ws", "https": "wss"}.get(parts.scheme)
         raise ConfigError(
@@ -200,9 +230,8 @@ def _check_url(url: str) -> None:
             path="endpoint",
             suggestion=instead,
         )
-    if not host:
-        raise ConfigError(f"{shown!r} names no host", path="endpoint")
-    if parts.username or parts.password or "key=" in parts.query or "access_token=" in parts.query:
+    names = {name.lower() for part in (parts.query, parts.fragment) for name, _ in parse_qsl(part)}
+    if parts.username or parts.password or any(name == "access_token" or name.endswith("key") for name in names):
         raise ConfigError(
             f"{shown!r} carries a credential; give it as auth=…, it then travels in a header", path="auth"
         )
@@ -225,7 +254,7 @@ def auth_from(given: Auth | str | None, endpoint: Endpoint) -> Auth:
         key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
         if not key:
             raise ConfigError("no API key: set GEMINI_API_KEY in the environment or give auth=ApiKey(…)", path="auth")
-        return ApiKey(key.strip())
+        return auth_from(key.strip(), endpoint)
     if not callable(given) and not isinstance(given, ApiKey | EphemeralToken | BearerToken | NoAuth):
         raise ConfigError(
             f"auth must be ApiKey, EphemeralToken, BearerToken, NoAuth or a function, not {type(given).__name__}",
