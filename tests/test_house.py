@@ -17,9 +17,9 @@ PACKAGE = Path(gemini_live.__file__).parent
 NAMES = {"errors", "messages", "config", "events"}
 TRANSLATE = {"codec", "auth", "failures", "interop"}
 BELOW_OUTBOX = NAMES | TRANSLATE
-BELOW_DECISIONS = BELOW_OUTBOX | {"outbox"}
+BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
 BELOW_DRIVERS = BELOW_DECISIONS | {"protocol", "transport"}
-BELOW_SESSION = BELOW_DRIVERS | {"fanout", "runner"}
+BELOW_SESSION = BELOW_DRIVERS | {"fanout", "inbox", "runner", "speech", "snapshot"}
 
 MAY_IMPORT = {
     # names: frozen values, nothing else
@@ -34,12 +34,17 @@ MAY_IMPORT = {
     "interop": NAMES,
     # remember
     "outbox": BELOW_OUTBOX,
-    # decide, and write
+    # whose turn it is; decide, and write
+    "conversation": NAMES,
     "protocol": BELOW_DECISIONS,
     "transport": BELOW_DECISIONS | {"_core"},
     # drive
     "fanout": BELOW_DRIVERS,
-    "runner": BELOW_DRIVERS | {"fanout"},
+    "inbox": {"outbox"},
+    "runner": BELOW_DRIVERS | {"fanout", "inbox"},
+    # samples in, messages out; a session packed up for another process
+    "speech": {"_core"},
+    "snapshot": NAMES | {"outbox"},
     # hold
     "session": BELOW_SESSION | {"_core"},
     # a second house: shares only names, so that a mistake cannot cancel itself out
@@ -55,7 +60,7 @@ MAY_NAME = {"errors": {"events"}}
 
 # Who may import a library at all, and which rooms must do without it.
 ONLY = {"aiohttp": {"transport", "emulator"}, "websockets": set(), "requests": set(), "httpx": set()}
-NEVER = {"protocol": {"asyncio", "time", "aiohttp", "random"}, "outbox": {"asyncio", "time", "aiohttp", "random"}}
+NEVER = dict.fromkeys(("protocol", "conversation", "outbox"), {"asyncio", "time", "aiohttp", "random"})
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "common", "base", "misc"}
 
