@@ -93,6 +93,8 @@ _GONE = Verdict(_K.HANDLE, Next.FRESH, "the session that was to be resumed is go
 _BUSY = Verdict(_K.SERVER, Next.RETRY, "the service has a fault or is overloaded")
 # A quota is counted by the minute: a sooner retry only adds to it.
 _QUOTA = Verdict(_K.QUOTA, Next.RETRY, "the quota of this key or project is used up", wait_s=65.0, most=2)
+# Another session may end at any moment, so this needs the usual back-off only; and it says nothing against the handle.
+_CROWDED = Verdict(_K.QUOTA, Next.RETRY, "too many sessions of this key or project are open at once")
 _TOKEN = Verdict(_K.TOKEN_EXPIRED, Next.RETRY, "the token is used up; give a function as auth that makes a new one")
 _KEY = _stop(_K.CREDENTIALS, "check the API key: GEMINI_API_KEY or auth=ApiKey(…)")
 _PERMISSION = _stop(
@@ -130,6 +132,7 @@ _TABLE: tuple[_Row, ...] = (
     _row(1008, "", _stop(_K.SETUP, "the service refused: the model or a feature may not be available to this key")),
     _row(1009, "", _stop(_K.SETUP, "one message was too large")),
     _row(1011, "quota", _QUOTA),
+    _row(1011, "concurrent sessions", _CROWDED),
     _row(1011, "token has", _TOKEN),
     _row(1011, "deadline expired", _RESUME),
     _row((1000, 1001), "", _RESUME),
