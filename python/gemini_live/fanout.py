@@ -83,7 +83,10 @@ class Cursor:
     def close(self) -> None:
         """Stop listening; what was not read is gone."""
         self._fanout.leave(self)
+        self._owner = None  # nothing more is expected of the session
         self._unread.clear()
+        self._audio_s = 0.0
+        self._lagged = 0
         self.end()
 
     async def __aenter__(self) -> Self:
