@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
@@ -228,8 +228,10 @@ def _decode_in_full(raw: bytes) -> list[events.Event]:
 def _has_unknown_names(raw: bytes) -> bool:
     """Whether a message that said nothing to us may have said something, rather than being a sign of life."""
     message = _object_decoder.decode(raw)
-    content = message.get("serverContent") or {}
-    parts = (content.get("modelTurn") or {}).get("parts") or ()
+    # of these types, or the message would not have been read
+    content = cast("dict[str, Any]", message.get("serverContent") or {})
+    turn = cast("dict[str, Any]", content.get("modelTurn") or {})
+    parts = cast("list[dict[str, Any]]", turn.get("parts") or [])
     return bool(
         message.keys() - _KNOWN
         or content.keys() - _KNOWN_IN_CONTENT
