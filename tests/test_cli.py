@@ -34,12 +34,13 @@ def test_the_module_is_the_command(capsys):
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["emulator"]])
-def test_help_teaches(command, capsys):
+def test_help_teaches(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "\nexamples:\n  gemini-live " in out
     assert "\nexit codes:\n  0 " in out
-    assert max(map(len, out.splitlines())) <= 120
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_help_is_quick_because_it_needs_no_extra():

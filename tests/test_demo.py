@@ -269,7 +269,8 @@ def run_in_terminal(arguments, cwd, *, interrupt_at=None, **environment):
             process.send_signal(signal.SIGINT)
             interrupt_at = None
     os.close(ours)
-    return process.wait(10), output.decode()
+    # CPython loses the rest of a write to a terminal that a signal interrupts, which may be half a character
+    return process.wait(10), output.decode(errors="replace")
 
 
 @posix

@@ -22,50 +22,53 @@ _BROKEN_PIPE: Final = 141
 _ABOUT: Final = "Stream voice to the Gemini Live API, and survive the network."
 _EXAMPLES: Final = """\
 examples:
-  gemini-live demo                    a session that loses its connection twice, and nothing else
-  gemini-live emulator --port 8080    a Live server on this machine, for your own program
+  gemini-live demo                  a session whose connection is lost twice
+  gemini-live emulator --port 8080  a Live server for your own program
 
-Neither needs a key or a network. `gemini-live COMMAND --help` has more.
+Neither needs a key or a network. `gemini-live COMMAND --help` says more.
 
 exit codes:
   0    all went well
   1    it did not, and the output says why
-  2    it was called in a way that cannot work, or an extra is not installed
+  2    called in a way that cannot work, or an extra is not installed
   130  Ctrl-C
 """
 _DEMO: Final = """\
-Speaks a few sentences to an emulated service, which answers in the same voice. Meanwhile the service asks the session
-to move (goAway), and then somebody pulls the plug (the TCP connection is cut), each in the middle of a sentence.
-At the end both sides' accounts are compared, sample by sample."""
+Speaks a few sentences to an emulated service, which answers with the same
+words. Meanwhile the service asks the session to move (goAway), and then
+somebody pulls the plug (TCP is cut), each in the middle of a sentence. At the
+end the accounts of both sides are compared, sample by sample."""
 _DEMO_EXAMPLES: Final = """\
 examples:
-  gemini-live demo                                  the sentences that come with it; about 13 s
-  gemini-live demo --wav me.wav --out answer.wav    your own voice
-  gemini-live demo --fast --json | jq .chunks       the figures, in 2 s
+  gemini-live demo                              the shipped sentences, 13 s
+  gemini-live demo --wav me.wav --out echo.wav  your own voice
+  gemini-live demo --fast --json | jq .chunks   the figures, in 2 s
 
 exit codes:
   0    nothing was lost and every sentence was answered
   1    something was lost; the last line says what
-  2    a file cannot be used, or an option is wrong
+  2    a file cannot be used, an option is wrong, or an extra is not installed
   130  Ctrl-C; the account is of what had happened until then
 """
 _EMULATOR: Final = """\
-Serves the Live API on this machine: the Developer API and Vertex AI, with voice activity detection, transcription,
-tools, session resumption, and faults on command. It answers speech with the same speech. The first line is its URL."""
+Serves the Live API on this machine: the Developer API and Vertex AI, with
+voice activity detection, transcription, tools, session resumption, and faults
+on command. It answers speech with the same speech. The first line that it
+writes is its URL."""
 _EMULATOR_EXAMPLES: Final = """\
 examples:
-  gemini-live emulator                             on a free port
-  gemini-live emulator --port 8080 --tls           wss://, with a certificate of its own
-  gemini-live emulator --go-away-after 60          every connection is asked to leave after a minute
+  gemini-live emulator                          on a free port
+  gemini-live emulator --port 8080 --tls        wss://, its own certificate
+  gemini-live emulator --go-away-after 60       asks to leave every minute
   gemini-live emulator --cut-after 5 --fault-connections 1
 
-and in your program:
-  live.connect("gemini-3.8-live", endpoint="ws://127.0.0.1:8080", auth="any key")
+in your program:
+  live.connect(model, endpoint="ws://127.0.0.1:8080", auth="any key")
 
 exit codes:
   0    it was ended by Ctrl-C or SIGTERM
   1    it cannot listen there
-  2    an option is wrong
+  2    an option is wrong, or an extra is not installed
 """
 
 
@@ -99,18 +102,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     """Parse and go. What a command needs is imported only when it is asked for: `--help` must be quick."""
-    asked = _parser(with_emulator="emulator" in arguments).parse_args(arguments)
+    parser = _parser(with_emulator="emulator" in arguments)
+    asked = parser.parse_args(arguments)
     match asked.command:
         case "demo":
             from gemini_live.demo import command as demo  # noqa: PLC0415
 
             return demo.run(asked)
-        case _:
+        case "emulator":
             import asyncio  # noqa: PLC0415
 
             from gemini_live.emulator import command as emulator  # noqa: PLC0415
 
             return asyncio.run(emulator.run(asked))
+        case _:
+            parser.print_help(sys.stderr)
+            return 2
 
 
 def _parser(*, with_emulator: bool) -> argparse.ArgumentParser:
@@ -122,7 +129,7 @@ def _parser(*, with_emulator: bool) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gemini-live {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     demo = commands.add_parser(
         "demo",
         help="a session that loses its connection twice",

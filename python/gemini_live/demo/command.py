@@ -94,7 +94,9 @@ def _play(speech: Speech, sentences: list[Sentence], out: Path, *, fast: bool, q
         failure = str(error)
     report = report_on(scene, emulator.ledger, reply_file=reply_file, interrupted=interrupted, failure=failure)
     if not quiet:
-        console.print("", screen.account(report), "", screen.verdict(report), sep="\n", soft_wrap=False)
+        with console.capture() as drawn:
+            console.print("", screen.account(report), "", screen.verdict(report), sep="\n")
+        sys.stdout.write("\n".join(row.rstrip() for row in drawn.get().splitlines()) + "\n")
     return report
 
 

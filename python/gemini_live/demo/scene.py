@@ -77,6 +77,7 @@ class Scene:
         has_handle: the session can be resumed.
         settled: the newest handle contains everything that was said and answered.
         forgotten: the service did not remember the session after a reconnect.
+        leaving: the session is being closed; what is not acknowledged then, the emulator's ledger knows.
         rate_hz: of the reply.
         closed: the session's last word.
     """
@@ -94,7 +95,7 @@ class Scene:
         self.status = live.SessionStatus.CONNECTING
         self.stats = live.SessionStats()
         self.has_handle = self.settled = False
-        self.forgotten = False
+        self.forgotten = self.leaving = False
         self.rate_hz = 24_000
         self.closed: live.Closed | None = None
         self._tell = tell
@@ -180,7 +181,7 @@ class Scene:
                 self.note("session", f"back after {gap_s * 1000:.0f} ms, {replayed} sent again", "good")
             case live.InputDropped(count=count, kind=kind):
                 self.note("session", f"{count} messages of {kind} have expired", "bad")
-            case live.DeliveryUncertain(kinds=kinds):
+            case live.DeliveryUncertain(kinds=kinds) if not self.leaving:
                 self.note("session", f"may not have arrived: {dict(kinds)}", "bad")
             case live.Closed():
                 self.closed = event

@@ -84,6 +84,8 @@ class _Play:
             try:
                 await self._speak_and_wait(session)
             finally:
+                self._look(session)
+                self._scene.leaving = True
                 await session.close()
                 await listening
 
