@@ -32,7 +32,7 @@ STRUCTS = [getattr(config, name) for name in config.__all__]
 HERE = [OutboxLimits, ReconnectPolicy, SessionConfig, TransportConfig]
 ON_THE_WIRE = [kind for kind in STRUCTS if kind not in HERE]
 
-# --- the setup message -----------------------------------------------------------------------------------------------
+# --- the setup message ----------------------------------------------------------------------------------------------
 
 # Every path below `setup`, by what it begins with, from the API reference and the official SDK; a list is written [].
 # Content stands in the tests of the messages, and what the service takes as a free-form object ends here.
@@ -249,7 +249,7 @@ def test_it_cannot_be_changed_and_takes_names_only(kind):
         kind("x")
 
 
-# --- this side of the wire -------------------------------------------------------------------------------------------
+# --- this side of the wire ------------------------------------------------------------------------------------------
 
 
 def test_the_defaults_are_the_documented_ones():

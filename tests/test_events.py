@@ -33,6 +33,7 @@ EXAMPLES = {
     "context_restored": True,
     "count": 1,
     "kinds": {},
+    "silent_s": 1.0,
 }
 
 
@@ -46,7 +47,7 @@ def example(kind):
     return kind(**{name: EXAMPLES[name] for name in missing})
 
 
-# --- all events ------------------------------------------------------------------------------------------------------
+# --- all events -----------------------------------------------------------------------------------------------------
 
 
 def test_the_list_of_events_is_the_documented_one():
@@ -126,7 +127,7 @@ def test_a_session_begins_with_empty_accounts():
     assert stats.round_trip_s is None
 
 
-# --- audio -----------------------------------------------------------------------------------------------------------
+# --- audio ----------------------------------------------------------------------------------------------------------
 
 
 def test_samples_are_a_read_only_view():
@@ -163,7 +164,7 @@ def test_audio_is_at_24_khz_unless_said():
     assert ModelAudio(data=b"").rate_hz == 24_000
 
 
-# --- the end ---------------------------------------------------------------------------------------------------------
+# --- the end --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
