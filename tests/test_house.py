@@ -47,12 +47,14 @@ MAY_IMPORT = {
     "snapshot": NAMES | {"outbox"},
     # hold
     "session": BELOW_SESSION | {"_core"},
+    # how one comes about
+    "opening": BELOW_SESSION | {"session"},
     # a second house: shares only names, so that a mistake cannot cancel itself out
     "emulator": NAMES,
     # you
-    "__init__": BELOW_SESSION | {"session", "_core"},
-    "demo": BELOW_SESSION | {"session", "emulator", "_core", "__init__"},
-    "cli": BELOW_SESSION | {"session", "emulator", "demo", "_core", "__init__"},
+    "__init__": BELOW_SESSION | {"session", "opening", "_core"},
+    "demo": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
+    "cli": BELOW_SESSION | {"session", "opening", "emulator", "demo", "_core", "__init__"},
     "__main__": {"cli"},
 }
 # A name in an annotation is not an arrow that runs. It points down like every other, but for these.

@@ -347,7 +347,8 @@ def test_the_handle_is_sent_and_the_answer_says_that_the_context_is_there():
         events.SetupComplete(),
         events.Reconnected(gap_s=1.25, attempts=1, context_restored=True),
     ]
-    assert session.reconnects == 1
+    assert session.reconnects == {"network": 1}
+    assert list(session.gaps_s) == [1.25]
     assert session.longest_gap_s == 1.25
 
 
@@ -613,7 +614,7 @@ def test_go_away_waits_for_the_end_of_the_turn():
 def test_go_away_waits_for_the_answer_to_a_tool_call():
     session = opened(HANDLE, TOOL_CALL, TURN_COMPLETE, GO_AWAY)
     assert session.state is State.OPEN
-    session.protocol.tool_answered("c1")
+    session.protocol.conversation.pending_calls.clear()
     session.hear(b"{}")
     assert session.state is State.MOVING
 
@@ -649,6 +650,53 @@ def test_the_close_echo_of_a_move_proves_that_everything_arrived():
 def test_go_away_is_only_reported_where_reconnecting_is_disabled():
     session = opened(HANDLE, GO_AWAY, reconnect=ReconnectPolicy(enabled=False))
     assert session.state is State.OPEN
+
+
+# --- an answer that does not come ---
+
+
+def asked(**options):
+    session = opened(HANDLE, **options)
+    session.protocol.conversation.answer_asked_for(session.now)
+    return session
+
+
+def test_a_service_that_owes_an_answer_and_says_nothing_has_stalled():
+    session = asked()
+    session.until_deadline()
+    assert session.now == 15.0
+    assert session.events() == []  # the line is probed first
+    session.until_deadline()
+    assert session.events() == [events.Stalled(silent_s=15.0)]
+    session.until_deadline()
+    assert session.state is State.WAITING, "said once; what follows is the half-open line"
+
+
+def test_messages_without_an_answer_do_not_hide_that_it_has_stalled():
+    session = asked()
+    for _ in range(15):
+        session.pass_time(1.0)
+        session.hear(b"{}")
+    session.pass_time(0.0)
+    assert events.Stalled(silent_s=15.0) in session.events()
+
+
+def test_an_answer_in_time_is_no_stall():
+    session = asked()
+    session.pass_time(14.0)
+    session.hear(AUDIO)
+    session.take()
+    session.pass_time(1.0)
+    assert session.events() == []
+
+
+def test_a_stalled_session_moves_if_it_is_told_to():
+    session = asked(reconnect=ReconnectPolicy(when_stalled=True), transport=TransportConfig(stalled_after_s=5.0))
+    session.until_deadline()
+    stalled, reconnecting, hang_up = session.take()
+    assert stalled.event == events.Stalled(silent_s=5.0)
+    assert "owed an answer" in reconnecting.event.reason
+    assert hang_up == HangUp()
 
 
 # --- half-open ------------------------------------------------------------------------------------------------------
@@ -693,6 +741,33 @@ def test_a_pong_after_thirty_seconds_is_normal():
     session.protocol.pong_received(session.now, b"0")
     assert session.state is State.OPEN
     assert session.round_trip_s == 30.0
+
+
+# --- status ---
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (State.NEW, SessionStatus.CONNECTING),
+        (State.DIALLING, SessionStatus.CONNECTING),
+        (State.SETTING_UP, SessionStatus.CONNECTING),
+        (State.OPEN, SessionStatus.CONNECTED),
+        (State.MOVING, SessionStatus.RECONNECTING),
+        (State.WAITING, SessionStatus.RECONNECTING),
+        (State.CLOSING, SessionStatus.CONNECTED),
+        (State.CLOSED, SessionStatus.CLOSED),
+    ],
+)
+def test_each_state_in_the_users_terms(state, status):
+    assert in_state(state).protocol.status is status
+
+
+def test_the_end_can_be_named_before_it_has_come():
+    session = in_state(State.CLOSING)
+    assert session.protocol.end.kind is CloseKind.REQUESTED
+    session.lose(CLEAN)
+    assert session.protocol.end is session.closed
 
 
 # --- the end --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 import gemini_live
 
-ROOMS_WITH_PUBLIC_NAMES = ["auth", "config", "errors", "events", "fanout", "messages", "session"]
+ROOMS_WITH_PUBLIC_NAMES = ["auth", "config", "errors", "events", "fanout", "messages", "opening", "session", "snapshot"]
 
 # Other rooms need these names; users do not.
 NOT_FOR_USERS = {
@@ -26,8 +26,10 @@ NOT_FOR_USERS = {
         "auth_from",
         "check_pair",
         "endpoint_from",
+        "origin_of",
         "resolve",
     },
+    "snapshot": {"setup_hash"},
     "fanout": {"Fanout"},  # a session has one; its users hold cursors
     "messages": {
         # what a session's methods make of their arguments

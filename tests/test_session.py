@@ -10,8 +10,7 @@ import pytest
 
 import gemini_live as live
 from conftest import on_fake_clock
-from gemini_live import emulator
-from gemini_live import session as session_module
+from gemini_live import emulator, opening
 from memory_transport import MemoryNetwork
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 100
@@ -22,7 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 def network(monkeypatch):
     """Sessions in memory: `connect` dials this."""
     network = MemoryNetwork()
-    monkeypatch.setattr(session_module, "dial", network)
+    monkeypatch.setattr(opening, "dial", network)
     return network
 
 
@@ -154,6 +153,59 @@ async def test_activity_marks_come_after_the_speech_before_them(network):
         await session.activity_end()
         kinds = [next(iter(message["realtimeInput"])) for message in network.last.said]
     assert kinds == ["activityStart", "audio", "audio", "activityEnd"]
+
+
+# --- from other threads ---
+
+
+async def test_a_microphone_thread_feeds_without_waiting_and_in_order():
+    samples = np.arange(32_000, dtype=np.int16)
+    async with emulator.Emulator(compress_time=True) as server:
+        async with live.connect("gemini-3.8-live", endpoint=server.url, auth="k") as session:
+
+            def callback():
+                for start in range(0, len(samples), 441):
+                    assert session.feed_audio(samples[start : start + 441])
+
+            await asyncio.to_thread(callback)
+            assert session.stats.accepted == 100
+            await session.send_text("after the speech")
+        assert np.array_equal(server.ledger.sessions[0].audio, samples)
+        assert [entry.kind for entry in server.ledger.sessions[0].log.entries][-1] == "text"
+        assert not session.feed_audio(samples)
+
+
+@on_fake_clock
+async def test_feeding_costs_one_wake_up_for_a_batch(network):
+    async with connect() as session:
+        before = len(asyncio.get_running_loop()._ready)
+        for _ in range(50):
+            session.feed_audio(b"\0\0" * 320)
+        assert session.feed_video(JPEG)
+        assert len(asyncio.get_running_loop()._ready) - before <= 2
+        assert session.stats.waiting == session.stats.accepted == 51
+        await asyncio.sleep(0.01)
+        assert len(network.last.said) == 51
+        assert session.stats.waiting == 0
+
+
+@on_fake_clock
+async def test_what_was_fed_goes_before_what_is_sent_after_it(network):
+    async with connect() as session:
+        session.feed_audio(b"\0\0" * 320)
+        await session.send_text("after")
+        assert [next(iter(message["realtimeInput"])) for message in network.last.said] == ["audio", "text"]
+
+
+@on_fake_clock
+async def test_what_is_fed_wrongly_is_a_typed_error_in_the_callers_thread(network):
+    async with connect() as session:
+        with pytest.raises(TypeError):
+            session.feed_audio("text")
+        with pytest.raises(ValueError, match="neither"):
+            session.feed_video(b"GIF89a")
+        assert session.stats.accepted == 0
+    assert not session.feed_video(JPEG)
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------
@@ -313,7 +365,7 @@ async def test_awaiting_after_close(network):
     [
         ({"chunk_ms": 9}, "10 to 100"),
         ({"endpoint": "http://localhost"}, "ws or wss"),
-        ({"endpoint": "localhost:80"}, "ws or wss"),
+        ({"endpoint": "localhost:80"}, "ws"),
         ({"endpoint": 7}, "endpoint"),
         ({"auth": ""}, "empty"),
         ({"auth": "two\nlines"}, "line end"),
@@ -444,7 +496,7 @@ def test_the_repr_holds_no_secret(network):
         connecting = live.connect("m", auth="sk-secret")
         assert "sk-secret" not in repr(connecting)
         async with connecting as session:
-            assert repr(session) == "<Session connected model='m'>"
+            assert repr(session) == "<Session connected model='models/m'>"
 
     run()
 

@@ -64,6 +64,7 @@ from gemini_live.errors import (
     ConnectError,
     ConnectTimeout,
     GeminiLiveError,
+    NotResumable,
     SessionClosed,
     SetupError,
 )
@@ -79,6 +80,7 @@ from gemini_live.events import (
     InputDropped,
     InputTranscription,
     Interrupted,
+    KindStats,
     Lagged,
     ModalityTokenCount,
     ModelAudio,
@@ -92,6 +94,7 @@ from gemini_live.events import (
     SessionStats,
     SessionStatus,
     SetupComplete,
+    Stalled,
     Thought,
     ToolCall,
     ToolCallCancellation,
@@ -117,10 +120,9 @@ from gemini_live.messages import (
     FunctionResponsePart,
     Part,
 )
-from gemini_live.session import (
-    Session,
-    connect,
-)
+from gemini_live.opening import Connecting, connect
+from gemini_live.session import Session
+from gemini_live.snapshot import Snapshot
 
 __all__ = [
     "ApiKey",
@@ -136,6 +138,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectTimeout",
+    "Connecting",
     "Content",
     "ContextWindowCompression",
     "Cursor",
@@ -161,6 +164,7 @@ __all__ = [
     "InputDropped",
     "InputTranscription",
     "Interrupted",
+    "KindStats",
     "Lagged",
     "LanguageHints",
     "ModalityTokenCount",
@@ -169,6 +173,7 @@ __all__ = [
     "ModelSelectionConfig",
     "ModelText",
     "NoAuth",
+    "NotResumable",
     "OutboxLimits",
     "OutputTranscription",
     "Part",
@@ -192,7 +197,9 @@ __all__ = [
     "SetupComplete",
     "SetupError",
     "SlidingWindow",
+    "Snapshot",
     "SpeechConfig",
+    "Stalled",
     "ThinkingConfig",
     "Thought",
     "Tool",

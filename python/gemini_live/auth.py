@@ -33,6 +33,7 @@ __all__ = [
     "auth_from",
     "check_pair",
     "endpoint_from",
+    "origin_of",
     "resolve",
 ]
 
@@ -288,6 +289,11 @@ def check_pair(endpoint: Endpoint, credential: Credential) -> None:
             path="endpoint",
             suggestion="wss",
         )
+
+
+def origin_of(endpoint: Endpoint) -> str:
+    """The host that an endpoint names: what it knows of a session, no other one does."""
+    return urlsplit(endpoint.url(NoAuth())).netloc
 
 
 def _is_loopback(host: str) -> bool:

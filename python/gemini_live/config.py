@@ -312,12 +312,14 @@ class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         enabled: false ends the session with the first lost connection.
         max_attempts: dials in a row that may fail before the session gives up; ``None`` never gives up.
+        when_stalled: also move to a new connection when the service owes an answer and says nothing (`Stalled`).
     """
 
     enabled: bool = True
     base_s: float = 0.5
     cap_s: float = 5.0
     max_attempts: int | None = 10
+    when_stalled: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.base_s <= self.cap_s:
@@ -361,6 +363,7 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
         close_timeout_s: how long to wait for the other side's closing words before the socket is dropped.
         ping_after_s: silence after which the line is probed.
         lost_after_s: further silence after which it counts as lost. Pongs that take 30 s are normal under load.
+        stalled_after_s: silence of the service, while it owes an answer, after which `Stalled` says so.
         headers: extra headers for the upgrade request.
         proxy: ``http://…`` proxy for the upgrade; ``None`` follows the environment.
         ssl: an ``ssl.SSLContext`` of your own, for a private certificate authority.
@@ -370,12 +373,13 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
     close_timeout_s: float = 1.0
     ping_after_s: float = 15.0
     lost_after_s: float = 45.0
+    stalled_after_s: float = 15.0
     headers: Mapping[str, str] = {}
     proxy: str | None = None
     ssl: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout_s", "close_timeout_s", "ping_after_s", "lost_after_s"):
+        for name in ("connect_timeout_s", "close_timeout_s", "ping_after_s", "lost_after_s", "stalled_after_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}", path=f"transport.{name}")
 

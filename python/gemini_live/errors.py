@@ -8,7 +8,8 @@
     │   ├── AuthenticationError          the credentials were refused
     │   ├── SetupError                   the service refused the setup message
     │   └── ConnectTimeout (TimeoutError)
-    └── SessionClosed                    a send, or a wait, on a session that has ended
+    ├── SessionClosed                    a send, or a wait, on a session that has ended
+    └── NotResumable                     a snapshot of a session that the service cannot resume at this moment
 
 Samples and images that cannot be encoded raise the built-in ``TypeError`` (not a kind of data that is accepted) and
 ``ValueError`` (the right kind with a wrong shape or value); the message says what is accepted.
@@ -31,6 +32,7 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "GeminiLiveError",
+    "NotResumable",
     "SessionClosed",
     "SetupError",
 ]
@@ -110,3 +112,7 @@ class SessionClosed(GeminiLiveError):  # noqa: N818 - a state, not a fault
 
     def __reduce__(self) -> tuple[type[Self], tuple[Closed]]:
         return type(self), (self.closed,)
+
+
+class NotResumable(GeminiLiveError):  # noqa: N818 - a state, not a fault
+    """The service has given no handle for the session's present state, so it cannot go on elsewhere just now."""

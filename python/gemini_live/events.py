@@ -30,6 +30,7 @@ __all__ = [
     "InputDropped",
     "InputTranscription",
     "Interrupted",
+    "KindStats",
     "Lagged",
     "ModalityTokenCount",
     "ModelAudio",
@@ -43,6 +44,7 @@ __all__ = [
     "SessionStats",
     "SessionStatus",
     "SetupComplete",
+    "Stalled",
     "Thought",
     "ToolCall",
     "ToolCallCancellation",
@@ -103,10 +105,24 @@ class CloseKind(Enum):
     """The connection was lost and the policy says not to dial again."""
     RECONNECT_EXHAUSTED = "reconnect_exhausted"
     """As many dials failed in a row as the policy allows."""
+    HANDED_OVER = "handed_over"
+    """``hand_over()`` was called: the session goes on in another process."""
     ABANDONED = "abandoned"
     """Nobody holds the session any more."""
     INTERNAL = "internal"
     """A fault of this package."""
+
+
+class KindStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages of one kind by fate; the fields are those of `SessionStats`."""
+
+    accepted: int = 0
+    waiting: int = 0
+    written: int = 0
+    acknowledged: int = 0
+    expired: int = 0
+    replayed: int = 0
+    uncertain: int = 0
 
 
 class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,9 +137,17 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
         expired: given up for being too old, each reported by `InputDropped`.
         replayed: how many times a message was written again after a reconnect.
         uncertain: of those written, on a connection that was lost before anything proved that they arrived.
-        reconnects: how often the session came back, planned moves included.
-        longest_gap_s: the longest time for which nothing could be sent.
+        by_kind: the same for each kind of message, such as ``audio`` or ``tool_response``.
+        bytes_written: of JSON, those written again included.
+        bytes_received: of JSON.
         messages_received: messages of the service, empty ones included.
+        audio_discarded: pieces of an interrupted answer that came after `Interrupted` and were not handed out.
+        waiting_s: how long the oldest waiting message has waited.
+        longest_wait_s: the longest time that any message has waited to be written, or to expire.
+        reconnects: how often the session came back, planned moves included.
+        reconnects_by_cause: the same for each `CloseKind`, by its value.
+        gaps_s: for how long nothing could be sent, for each of the last 100 reconnects, oldest first.
+        longest_gap_s: the longest of all.
         round_trip_s: of the last answered ping.
     """
 
@@ -134,9 +158,17 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
     replayed: int = 0
     uncertain: int = 0
-    reconnects: int = 0
-    longest_gap_s: float = 0.0
+    by_kind: Mapping[str, KindStats] = {}
+    bytes_written: int = 0
+    bytes_received: int = 0
     messages_received: int = 0
+    audio_discarded: int = 0
+    waiting_s: float = 0.0
+    longest_wait_s: float = 0.0
+    reconnects: int = 0
+    reconnects_by_cause: Mapping[str, int] = {}
+    gaps_s: Sequence[float] = ()
+    longest_gap_s: float = 0.0
     round_trip_s: float | None = None
 
 
@@ -159,13 +191,18 @@ class ModelAudio(Event, frozen=True, kw_only=True):
     Attributes:
         data: the samples as bytes.
         rate_hz: samples per second; 24,000 where the service does not say.
+        turn: which answer of the session it belongs to, counted from 1, across reconnects.
+        sequence: which piece of that answer it is, counted from 1.
     """
 
     data: bytes
     rate_hz: int = 24_000
+    turn: int = 0
+    sequence: int = 0
 
     def __repr__(self) -> str:
-        return f"ModelAudio(data=<{len(self.data)} bytes>, rate_hz={self.rate_hz})"
+        place = f", turn={self.turn}, sequence={self.sequence}" if self.turn else ""
+        return f"ModelAudio(data=<{len(self.data)} bytes>, rate_hz={self.rate_hz}{place})"
 
     @property
     def samples(self) -> npt.NDArray[np.int16]:
@@ -428,6 +465,18 @@ class DeliveryUncertain(Event, frozen=True, kw_only=True):
     """
 
     kinds: Mapping[str, int]
+
+
+class Stalled(Event, frozen=True, kw_only=True):
+    """The service owes an answer and says nothing: it heard the user end, or was asked, and has been silent since.
+
+    Some models may choose not to answer; then this says no more than that.
+
+    Attributes:
+        silent_s: for how long.
+    """
+
+    silent_s: float
 
 
 class Lagged(Event, frozen=True, kw_only=True):

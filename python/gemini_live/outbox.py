@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from gemini_live.events import DeliveryUncertain, InputDropped
+from gemini_live.events import DeliveryUncertain, InputDropped, KindStats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gemini_live.config import OutboxLimits
 
-__all__ = ["Counts", "Kind", "Outbox"]
+__all__ = ["Kind", "Outbox", "Unsent"]
 
 Kind: TypeAlias = Literal[
     "audio",
@@ -40,6 +42,21 @@ Kind: TypeAlias = Literal[
 _REMEMBERED = 4_096
 
 
+class Unsent(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on its way to another process.
+
+    Attributes:
+        age_s: how long ago it was accepted.
+        replayed: it was written, and the service's state does not contain it: it does not expire.
+    """
+
+    kind: Kind
+    payload: bytes
+    duration_s: float = 0.0
+    age_s: float = 0.0
+    replayed: bool = False
+
+
 class _Entry:
     __slots__ = ("accepted_at", "duration_s", "index", "kind", "payload", "replayed", "waiting")
 
@@ -53,21 +70,19 @@ class _Entry:
         self.replayed = False
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """Messages by fate; ``accepted`` is the sum of the four that follow it.
+class _Fates:
+    """How many messages of each kind have met which fate."""
 
-    Attributes:
-        replayed: written more than once, because the service's state did not contain them.
-        uncertain: written, with the connection lost before anything proved that they arrived.
-    """
+    __slots__ = ("accepted", "acknowledged", "expired", "replayed", "uncertain", "waiting", "written")
 
-    accepted: int
-    waiting: int
-    written: int
-    acknowledged: int
-    expired: int
-    replayed: int
-    uncertain: int
+    def __init__(self) -> None:
+        self.accepted = Counter[str]()
+        self.waiting = Counter[str]()
+        self.written = Counter[str]()
+        self.acknowledged = Counter[str]()
+        self.expired = Counter[str]()
+        self.replayed = Counter[str]()
+        self.uncertain = Counter[str]()
 
 
 class Outbox:
@@ -83,7 +98,7 @@ class Outbox:
     """
 
     def __init__(self, limits: OutboxLimits, *, replayable: bool = False) -> None:
-        self._limits = limits
+        self.limits = limits
         self._audio_s = limits.audio_ms / 1000
         self._replayable = replayable
         self._queue: deque[_Entry] = deque()  # waiting, with settled ones in between that are skipped
@@ -92,15 +107,11 @@ class Outbox:
         self._written: deque[_Entry] = deque()  # not acknowledged, oldest first
         self._written_bytes = 0
         self._index = 0
-        self._accepted = 0
-        self._acknowledged = 0
-        self._expired = 0
-        self._overflow = Counter[
-            str
-        ]()  # written on this connection before everything in _written, kept as numbers only
-        self._given_up = 0  # written on earlier connections, and nobody will ever know
-        self._waiting = 0
-        self._replayed = 0
+        self._fates = _Fates()
+        self._overflow = Counter[str]()  # written on this connection before everything in _written, as numbers only
+        self.waiting = 0
+        self.bytes_written = 0
+        self.longest_wait_s = 0.0
         self._control_bytes = 0
         self._dropped: Counter[Literal["audio", "video"]] = Counter()
         self._dropped_audio_s = 0.0
@@ -116,38 +127,47 @@ class Outbox:
             payload: the message as it will be written.
             duration_s: of audio.
         """
-        self._accepted += 1
+        self._fates.accepted[kind] += 1
+        self._fates.waiting[kind] += 1
         entry = _Entry(kind, payload, duration_s, now)
         self._queue.append(entry)
-        self._waiting += 1
+        self.waiting += 1
         if kind == "audio":
             self._audio.append(entry)
             self.expire(now)
         elif kind == "video":
             if self._video is not None:
-                self._expire(self._video)
+                self._expire(self._video, now)
             self._video = entry
         else:
             self._control_bytes += len(payload)
 
+    def accept_expired(self, count: int, duration_s: float) -> None:
+        """Take note of audio that was accepted elsewhere and got too old there."""
+        self._fates.accepted["audio"] += count
+        self._fates.expired["audio"] += count
+        self._dropped["audio"] += count
+        self._dropped_audio_s += duration_s
+
     def room(self, size: int) -> bool:
         """Whether a control message of ``size`` bytes fits. An empty outbox takes one of any size."""
-        return self._control_bytes == 0 or self._control_bytes + size <= self._limits.control_bytes
+        return self._control_bytes == 0 or self._control_bytes + size <= self.limits.control_bytes
 
     # --- out ---
 
-    def next_to_write(self) -> bytes | None:
+    def next_to_write(self, now: float) -> bytes | None:
         """The oldest waiting message, which counts as written from now on; ``None`` if nothing waits."""
         while self._queue:
             entry = self._queue.popleft()
             if entry.waiting:
-                self._wrote(entry)
+                self._wrote(entry, now)
                 return entry.payload if self._replayable else _take_payload(entry)
         return None
 
-    def _wrote(self, entry: _Entry) -> None:
-        entry.waiting = False
-        self._waiting -= 1
+    def _wrote(self, entry: _Entry, now: float) -> None:
+        self._stop_waiting(entry, now)
+        self._fates.written[entry.kind] += 1
+        self.bytes_written += len(entry.payload)
         if entry.kind == "video":
             if self._video is entry:
                 self._video = None
@@ -164,9 +184,16 @@ class Outbox:
         while self._too_much_to_remember():
             self._overflow[self._forget_oldest().kind] += 1
 
+    def _stop_waiting(self, entry: _Entry, now: float) -> None:
+        entry.waiting = False
+        self.waiting -= 1
+        self._fates.waiting[entry.kind] -= 1
+        if not entry.replayed:
+            self.longest_wait_s = max(self.longest_wait_s, now - entry.accepted_at)
+
     def _too_much_to_remember(self) -> bool:
         if self._replayable:
-            return self._written_bytes > self._limits.replay_bytes
+            return self._written_bytes > self.limits.replay_bytes
         return len(self._written) > _REMEMBERED
 
     def _forget_oldest(self) -> _Entry:
@@ -188,11 +215,15 @@ class Outbox:
 
     def acknowledge(self, index: int) -> None:
         """Settle this connection's messages up to ``index``, counted from 1."""
+        confirmed = Counter[str]()
         while self._written and self._written[0].index <= index:
-            self._forget_oldest()
+            confirmed[self._forget_oldest().kind] += 1
+        if confirmed:
             # the overflow was written before whatever is remembered
-            self._acknowledged += 1 + self._overflow.total()
+            confirmed += self._overflow
             self._overflow.clear()
+            self._fates.written -= confirmed
+            self._fates.acknowledged += confirmed
 
     def connection_lost(self, *, resumable: bool) -> DeliveryUncertain | None:
         """Keep what a resumed state may lack, if it can be known; count and report the rest as uncertain.
@@ -206,7 +237,7 @@ class Outbox:
             kinds.update(entry.kind for entry in self._written)
             self._written.clear()
             self._written_bytes = 0
-        self._given_up += kinds.total()
+        self._fates.uncertain += kinds
         return DeliveryUncertain(kinds=dict(kinds)) if kinds else None
 
     def connection_opened(self) -> int:
@@ -219,31 +250,61 @@ class Outbox:
         count = len(self._written)
         while self._written:
             entry = self._written.pop()
+            self._fates.written[entry.kind] -= 1
+            self._fates.waiting[entry.kind] += 1
+            self._fates.replayed[entry.kind] += 1
             entry.waiting = True
             entry.replayed = True  # it was in time once: what the state lacks must not expire now
             if entry.kind not in ("audio", "video"):
                 self._control_bytes += len(entry.payload)
             self._queue.appendleft(entry)
         self._written_bytes = 0
-        self._waiting += count
-        self._replayed += count
+        self.waiting += count
         return count
+
+    # --- moving to another process ---
+
+    def unsent(self, now: float) -> list[Unsent]:
+        """What a successor must write: what is written and may have to be replayed, then what waits, in order."""
+        kept = [(entry, True) for entry in self._written] if self._replayable else []
+        kept += [(entry, entry.replayed) for entry in self._queue if entry.waiting]
+        return [
+            Unsent(
+                kind=entry.kind,
+                payload=entry.payload,
+                duration_s=entry.duration_s,
+                age_s=now - entry.accepted_at,
+                replayed=replayed,
+            )
+            for entry, replayed in kept
+        ]
+
+    def take_over(self, now: float, unsent: Sequence[Unsent]) -> None:
+        """Begin with what a predecessor could not send; what has got too old since then expires as usual."""
+        for one in unsent:
+            self.accept(now - one.age_s, one.kind, one.payload, one.duration_s)
+            if one.replayed and self._replayable:
+                entry = self._queue[-1]
+                entry.replayed = True
+                if one.kind == "audio":
+                    self._audio.pop()
+                elif one.kind == "video":
+                    self._video = None
 
     # --- time ---
 
     def expire(self, now: float) -> None:
         """Let audio go that is too old to be worth hearing."""
-        while self._audio and now - self._audio[0].accepted_at > self._audio_s:
-            self._expire(self._audio.popleft())
+        while self._audio and now >= self._audio[0].accepted_at + self._audio_s:
+            self._expire(self._audio.popleft(), now)
 
     def next_expiry(self) -> float | None:
         """When audio will next be too old, on the caller's clock."""
         return self._audio[0].accepted_at + self._audio_s if self._audio else None
 
-    def _expire(self, entry: _Entry) -> None:
-        entry.waiting = False
-        self._waiting -= 1
-        self._expired += 1
+    def _expire(self, entry: _Entry, now: float) -> None:
+        self._stop_waiting(entry, now)
+        self._fates.expired[entry.kind] += 1
         if entry.kind == "audio":
             self._dropped_audio_s += entry.duration_s
             self._dropped["audio"] += 1
@@ -263,18 +324,26 @@ class Outbox:
         self._dropped_audio_s = 0.0
         return events
 
+    # --- the balance ---
+
+    def waiting_since(self) -> float | None:
+        """When the oldest message that waits, and is not a repetition, was accepted."""
+        return next((entry.accepted_at for entry in self._queue if entry.waiting and not entry.replayed), None)
+
     @property
-    def counts(self) -> Counts:
-        """The balance at this moment."""
-        return Counts(
-            accepted=self._accepted,
-            waiting=self._waiting,
-            written=len(self._written) + self._overflow.total() + self._given_up,
-            acknowledged=self._acknowledged,
-            expired=self._expired,
-            replayed=self._replayed,
-            uncertain=self._given_up,
-        )
+    def counts(self) -> KindStats:
+        """Messages by fate, of all kinds."""
+        fates = self._fates
+        return KindStats(**{name: getattr(fates, name).total() for name in KindStats.__struct_fields__})
+
+    @property
+    def counts_by_kind(self) -> dict[str, KindStats]:
+        """The same for each kind that there was."""
+        fates = self._fates
+        return {
+            kind: KindStats(**{name: getattr(fates, name)[kind] for name in KindStats.__struct_fields__})
+            for kind in fates.accepted
+        }
 
 
 def _take_payload(entry: _Entry) -> bytes:

@@ -15,20 +15,23 @@ Invariants:
 from __future__ import annotations
 
 import sys
+from collections import Counter, deque
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from gemini_live import codec, events
+from gemini_live.conversation import Conversation
 from gemini_live.events import CloseKind, Phase, SessionStatus
 from gemini_live.failures import Failure, Next, Verdict, judge
-from gemini_live.outbox import Kind, Outbox
+from gemini_live.outbox import Kind, Outbox, Unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gemini_live.config import SessionConfig, Setup
+    from gemini_live.messages import FunctionCall
 
 __all__ = [
     "TRANSITIONS",
@@ -56,6 +59,8 @@ _NOTICE_S = 10.0  # where the announcement says no time
 # Written speech is confirmed by a ping every so often; control messages ask for one at once.
 _RECEIPT_S = 5.0
 
+# Gaps that the statistics remember one by one.
+_GAPS = 100
 # As much is decided to be written before the connection is asked whether it takes more.
 _BATCH = 16 * 1024
 
@@ -179,11 +184,12 @@ class Protocol:
 
     def __init__(self, config: SessionConfig, setup: Setup, dice: Callable[[], float]) -> None:
         self._config = config
-        self._setup = setup
+        self.setup = setup
         self._dice = dice
         resumption = setup.session_resumption
         self._by_index = bool(resumption and resumption.transparent)
         self.outbox = Outbox(config.outbox, replayable=self._by_index)
+        self.conversation = Conversation()
         self.state = State.NEW
         self.closed: events.Closed | None = None
         self._decisions: list[Decision] = []
@@ -208,14 +214,14 @@ class Protocol:
         self._attempts = 0
         self._refused = 0
         self._same_kind: tuple[CloseKind | None, int] = (None, 0)
-        # the conversation
-        self._turn_running = False
-        self._pending_calls: set[str] = set()
         # for the statistics
-        self.reconnects = 0
+        self.reconnects = Counter[str]()
+        self.gaps_s = deque[float](maxlen=_GAPS)
         self.longest_gap_s = 0.0
         self.messages_received = 0
+        self.bytes_received = 0
         self.round_trip_s: float | None = None
+        self._down_because = CloseKind.PLANNED
 
     # --- what the caller reads ---
 
@@ -229,7 +235,13 @@ class Protocol:
         if self.state is State.OPEN:
             return min(
                 moment
-                for moment in (self._silent_at(), self._receipt_at(), self._move_at, self.outbox.next_expiry())
+                for moment in (
+                    self._silent_at(),
+                    self._receipt_at(),
+                    self._stalled_at(),
+                    self._move_at,
+                    self.outbox.next_expiry(),
+                )
                 if moment is not None
             )
         moments = [moment for moment in (self._due_at, self.outbox.next_expiry()) if moment is not None]
@@ -275,9 +287,15 @@ class Protocol:
             self._send_ping(now)
         self._report_dropped()
 
-    def tool_answered(self, call_id: str) -> None:
-        """A call was answered, so it no longer keeps the session from moving."""
-        self._pending_calls.discard(call_id)
+    def take_over(self, now: float, unsent: Sequence[Unsent], pending_calls: Sequence[FunctionCall]) -> None:
+        """Go on where another process stopped; before `start`."""
+        self.outbox.take_over(now, unsent)
+        self.conversation.pending_calls.update((call.id, call) for call in pending_calls)
+
+    @property
+    def handle(self) -> str | None:
+        """Of the state that the service can resume, if there is one."""
+        return self._handle
 
     def close(self, now: float, kind: CloseKind = CloseKind.REQUESTED) -> None:
         """End the session: write what waits if there is a connection, then close it. Again: no effect."""
@@ -311,8 +329,8 @@ class Protocol:
         self._heard_at = self._pinged_at = now
         self._paused = False
         self._ping = None
-        again = self._ever_open and not self._replay_from_start
-        self._decisions.append(Write(codec.encode_setup(self._setup, handle=self._handle, again=again)))
+        again = self._handle is not None or (self._ever_open and not self._replay_from_start)
+        self._decisions.append(Write(codec.encode_setup(self.setup, handle=self._handle, again=again)))
 
     def message_received(self, now: float, raw: bytes) -> None:
         """A whole message came in."""
@@ -320,11 +338,11 @@ class Protocol:
             return  # from a connection that has been given up
         self._heard_at = now
         self.messages_received += 1
+        self.bytes_received += len(raw)
         for event in codec.decode(raw):
-            self._decisions.append(Emit(event))
-            self._take_note(now, event)
+            self._event_received(now, event)
         if self._move_at is not None and self.state is State.OPEN and self._at_rest():
-            self._move(now)
+            self._move(now, "the service said goAway")
 
     def pong_received(self, now: float, payload: bytes) -> None:
         """The other side answered a ping, so it has read everything that was written before it."""
@@ -384,7 +402,9 @@ class Protocol:
             if now >= self._silent_at():
                 self._silence(now)
             elif self._move_at is not None and now >= self._move_at:
-                self._move(now)
+                self._move(now, "the service said goAway")
+            elif (stalled_at := self._stalled_at()) is not None and now >= stalled_at:
+                self._stalled(now, now - stalled_at + self._config.transport.stalled_after_s)
             elif (receipt_at := self._receipt_at()) is not None and now >= receipt_at:
                 self._send_ping(now)
 
@@ -412,7 +432,7 @@ class Protocol:
         self._go(Trigger.READY)
         self._due_at = None
         self._open_at = now
-        self._turn_running = False
+        self.conversation.connection_opened(now, resumed=self._resuming)
         if not self._ever_open:
             self._ever_open = True
             self.outbox.connection_opened()
@@ -420,10 +440,9 @@ class Protocol:
             restored = self._resuming or self._replay_from_start
             if not restored:
                 self._settle_in_flight(resumable=False)
-            if not self._resuming:
-                self._pending_calls.clear()  # a session without its past does not know them
             gap_s = now - self._down_at
-            self.reconnects += 1
+            self.reconnects[self._down_because.value] += 1
+            self.gaps_s.append(gap_s)
             self.longest_gap_s = max(self.longest_gap_s, gap_s)
             replayed = self.outbox.connection_opened()
             self._decisions.append(
@@ -445,6 +464,7 @@ class Protocol:
         verdict = judge(failure, phase, resuming=self._resuming and phase is not Phase.DIAL)
         if phase is Phase.OPEN:
             self._down_at = now
+            self._down_because = verdict.kind
             self._move_at = None
             if now - self._open_at >= _STABLE_S:
                 self._attempts = self._refused = 0
@@ -501,16 +521,15 @@ class Protocol:
             return CloseKind.RECONNECT_EXHAUSTED
         return None
 
-    def _move(self, now: float) -> None:
+    def _move(self, now: float, reason: str) -> None:
         """Leave before the service closes; there is nothing to wait for, so no back-off."""
         self._go(Trigger.MOVE)
         self._move_at = None
         self._down_at = now
+        self._down_because = CloseKind.PLANNED
         self._attempts = 0
-        self._decisions.append(
-            Emit(events.Reconnecting(attempt=1, delay_s=0.0, kind=CloseKind.PLANNED, reason="the service said goAway"))
-        )
-        self._decisions.append(HangUp())
+        moving = events.Reconnecting(attempt=1, delay_s=0.0, kind=CloseKind.PLANNED, reason=reason)
+        self._decisions.extend((Emit(moving), HangUp()))
 
     def _settle_in_flight(self, *, resumable: bool | None = None) -> None:
         """Report what was written and can neither be confirmed nor be repeated."""
@@ -521,7 +540,8 @@ class Protocol:
             self._decisions.append(Emit(uncertain))
 
     def _end(self, kind: CloseKind, failure: Failure, phase: Phase = Phase.OPEN, hint: str = "") -> None:
-        self._settle_in_flight(resumable=False)
+        # what a successor will replay is not uncertain
+        self._settle_in_flight(resumable=kind is CloseKind.HANDED_OVER)
         self._due_at = None
         self.closed = events.Closed(
             kind=kind,
@@ -529,27 +549,23 @@ class Protocol:
             code=failure.code,
             reason=failure.reason,
             hint=hint,
-            undelivered=self.outbox.counts.waiting,
+            undelivered=self.outbox.waiting,
             attempts=self._attempts,
         )
         self._decisions.append(Emit(self.closed))
 
     # --- what the messages mean for the connection ---
 
-    def _take_note(self, now: float, event: events.Event) -> None:
+    def _event_received(self, now: float, event: events.Event) -> None:
+        if isinstance(event, events.ModelAudio):
+            audio = self.conversation.audio_received(now, event)
+            if audio is not None:
+                self._decisions.append(Emit(audio))
+            return
+        self._decisions.append(Emit(event))
         match event:
-            case events.ModelAudio() | events.ModelText() | events.ModelPart() | events.Thought():
-                self._turn_running = True
             case events.SetupComplete() if self.state is State.SETTING_UP:
                 self._ready(now)
-            case events.TurnComplete(interaction_status=status):
-                self._turn_running = status == "IN_PROGRESS"
-            case events.Interrupted():
-                self._turn_running = False
-            case events.ToolCall(calls=calls):
-                self._pending_calls.update(call.id for call in calls if call.id)
-            case events.ToolCallCancellation(ids=ids):
-                self._pending_calls.difference_update(ids)
             case events.SessionResumption(handle=handle, resumable=resumable):
                 self._handle = handle if resumable else None
                 self._replay_from_start = False
@@ -560,11 +576,12 @@ class Protocol:
                 notice_s = max(0.0, _NOTICE_S if time_left_s is None else time_left_s)
                 self._move_at = now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4)
             case _:
-                pass
+                self.conversation.event_received(now, event)
 
     def _at_rest(self) -> bool:
         """A point at which moving loses nothing."""
-        return not self._turn_running and not self._pending_calls and self._handle is not None
+        talk = self.conversation
+        return not talk.turn_running and not talk.pending_calls and self._handle is not None
 
     # --- writing ---
 
@@ -573,12 +590,24 @@ class Protocol:
         if self.state is not State.OPEN or self._paused:
             return
         self.outbox.expire(now)
-        while most_bytes > 0 and (payload := self.outbox.next_to_write()) is not None:
+        while most_bytes > 0 and (payload := self.outbox.next_to_write(now)) is not None:
             most_bytes -= len(payload)
             self._decisions.append(Write(payload))
 
     def _report_dropped(self) -> None:
         self._decisions.extend(Emit(event) for event in self.outbox.dropped())
+
+    # --- is it answering? ---
+
+    def _stalled_at(self) -> float | None:
+        owed_since = self.conversation.owed_since
+        return None if owed_since is None else owed_since + self._config.transport.stalled_after_s
+
+    def _stalled(self, now: float, silent_s: float) -> None:
+        self.conversation.owed_since = None  # said once; what the user says next counts anew
+        self._decisions.append(Emit(events.Stalled(silent_s=silent_s)))
+        if self._config.reconnect.when_stalled and self._config.reconnect.enabled:
+            self._move(now, f"the service owed an answer for {silent_s:.0f} s")
 
     # --- is anybody there? ---
 

@@ -14,6 +14,7 @@ from gemini_live import events, protocol
 from gemini_live.errors import AuthenticationError, ConnectError, ConnectTimeout, SetupError
 from gemini_live.events import CloseKind, SessionStatus
 from gemini_live.failures import Failure
+from gemini_live.inbox import Inbox
 from gemini_live.transport import DialError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gemini_live.auth import Address
     from gemini_live.config import TransportConfig
     from gemini_live.fanout import Fanout
+    from gemini_live.inbox import Batch
     from gemini_live.outbox import Kind
     from gemini_live.transport import Dialler, Transport
 
@@ -63,6 +65,7 @@ class Runner:
         self._dial = dial
         self._fanout = fanout
         self._loop = asyncio.get_running_loop()
+        self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
         self._transport: Transport | None = None
         self._dropped: Transport | None = None  # given up, not quite gone
         self._dialling: asyncio.Timeout | None = None
@@ -80,6 +83,10 @@ class Runner:
         self._task = self._loop.create_task(self._run(), name="gemini-live session")
         self.protocol.start(self._loop.time())
         self._carry_out()
+
+    def now(self) -> float:
+        """This moment, on the clock that the protocol is told."""
+        return self._loop.time()
 
     async def wait_until_open(self) -> None:
         """Wait for the first ``setupComplete``.
@@ -101,11 +108,23 @@ class Runner:
 
     def submit(self, kind: Kind, payload: bytes, duration_s: float = 0.0) -> None:
         """Take a message and send it at once if that is possible."""
+        if self.inbox.waiting:
+            self.inbox.drain()  # the order is that of the calls, from whatever thread
         self.protocol.submit(self._loop.time(), kind, payload, duration_s)
+        self._carry_out()
+
+    def _take_handed(self, batch: Batch) -> None:
+        if self.protocol.state in (protocol.State.CLOSING, protocol.State.CLOSED):
+            return
+        if batch.expired:
+            self.protocol.outbox.accept_expired(batch.expired, batch.expired_s)
+        for one in batch.handed:
+            self.protocol.submit(one.at, one.kind, one.payload, one.duration_s)
         self._carry_out()
 
     def close(self, kind: CloseKind = CloseKind.REQUESTED) -> None:
         """Begin to end the session."""
+        self.inbox.drain()
         self.protocol.close(self._loop.time(), kind)
         self._carry_out()
 

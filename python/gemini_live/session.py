@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gemini_live import _core, codec
-from gemini_live.auth import VertexAi, auth_from, check_pair, endpoint_from, resolve
-from gemini_live.config import SessionConfig, SessionResumptionConfig
-from gemini_live.errors import ConfigError, SessionClosed
+from gemini_live.auth import VertexAi, origin_of
+from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
-from gemini_live.fanout import Fanout
-from gemini_live.interop import contents_from, setup_from, struct_from
+from gemini_live.interop import contents_from, struct_from
 from gemini_live.messages import ClientContent, Content, ContextUpdate, FunctionResponse, RealtimeInput, ToolResponse
-from gemini_live.protocol import Protocol, State
-from gemini_live.runner import Runner
-from gemini_live.transport import dial
+from gemini_live.protocol import State
+from gemini_live.snapshot import Snapshot, setup_hash
+from gemini_live.speech import NATIVE_RATE_HZ, Speech
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    import numpy.typing as npt
     from typing_extensions import Buffer
 
-    from gemini_live.auth import Auth, Endpoint
-    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, TransportConfig
+    from gemini_live.auth import Endpoint
+    from gemini_live.config import SessionConfig
     from gemini_live.events import Event
-    from gemini_live.fanout import Cursor
-    from gemini_live.interop import SupportsModelDump
+    from gemini_live.fanout import Cursor, Fanout
     from gemini_live.outbox import Kind
-    from gemini_live.transport import Dialler
+    from gemini_live.runner import Runner
+    from gemini_live.speech import Samples
 
-    # NumPy's stubs know the buffer protocol from Python 3.12 on only
-    Samples: TypeAlias = Buffer | npt.NDArray[Any]
+__all__ = ["Session"]
 
-__all__ = ["Session", "connect"]
-
-_NATIVE_RATE_HZ = 16_000
 # What the session itself keeps for an iteration that may never come: enough to see how it began.
 _KEPT_FOR_LATER = 1_024
 _SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
@@ -61,21 +54,21 @@ class Session:
     A session that nobody holds any more closes itself.
     """
 
-    def __init__(self, runner: Runner, config: SessionConfig, *, needs_call_ids: bool, fanout: Fanout) -> None:
+    def __init__(self, runner: Runner, config: SessionConfig, endpoint: Endpoint, fanout: Fanout) -> None:
         self._runner = runner
         self._protocol = runner.protocol
         self._config = config
-        self._needs_call_ids = needs_call_ids
+        self._endpoint = endpoint
         self._fanout = fanout
         self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
-        self._encoder = self._encoder_for(_NATIVE_RATE_HZ)
+        self._speech = Speech(config.chunk_ms)
         # the runner knows nothing of the session, so the session's end of life can end the runner
         finalizer = weakref.finalize(self, _abandon, asyncio.get_running_loop(), runner)
         finalizer.atexit = False
 
     # --- live input ---
 
-    async def send_audio(self, block: Samples, *, rate_hz: int = _NATIVE_RATE_HZ) -> None:
+    async def send_audio(self, block: Samples, *, rate_hz: int = NATIVE_RATE_HZ) -> None:
         """Send a block of speech of any length; it is cut into chunks, and what does not fill one waits for the next.
 
         Args:
@@ -91,13 +84,39 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        encoder = self._encoder
-        if rate_hz != encoder.rate_hz:
-            successor = self._encoder_for(rate_hz)
-            self._flush_audio()
-            self._encoder = encoder = successor
-        for message in encoder.encode(block):
-            self._runner.submit("audio", message, encoder.chunk_samples / rate_hz)
+        self._speech.feed(block, rate_hz, self._submit_audio)
+
+    def feed_audio(self, block: Samples, *, rate_hz: int = NATIVE_RATE_HZ) -> bool:
+        """`send_audio` for microphone callbacks: from any thread, without waiting and without a task.
+
+        What is fed while the loop is busy goes in when it comes round, in order; too old by then, it expires and is
+        reported like everything else that waited too long.
+
+        Returns:
+            Whether it was taken; false once the session is closing or has ended.
+
+        Raises:
+            TypeError: not samples of an accepted kind.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+        """
+        if self._is_closing():
+            return False
+        self._speech.feed(block, rate_hz, self._hand_in_audio)
+        return True
+
+    def feed_video(self, image: Buffer, *, mime_type: str | None = None) -> bool:
+        """`send_video` for camera threads: from any thread, without waiting and without a task.
+
+        Returns:
+            Whether it was taken; false once the session is closing or has ended.
+
+        Raises:
+            TypeError: not bytes.
+            ValueError: an empty image, or neither JPEG nor PNG and no ``mime_type``.
+        """
+        if self._is_closing():
+            return False
+        return self._runner.inbox.put("video", _encode_image(image, mime_type))
 
     async def send_video(self, image: Buffer, *, mime_type: str | None = None) -> None:
         """Send one encoded image. The service looks at one a second at most; of several that wait, the newest stays.
@@ -112,17 +131,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        view = memoryview(image)
-        if view.ndim != 1 or view.itemsize != 1:
-            raise TypeError(f"an image is given as JPEG or PNG bytes, not as an array of shape {view.shape}")
-        kind = mime_type or next(
-            (kind for start, kind in _SIGNATURES.items() if bytes(view[:8]).startswith(start)), None
-        )
-        if kind is None:
-            raise ValueError("these bytes begin neither a JPEG nor a PNG; give mime_type for another kind of image")
-        if not kind.startswith("image/"):
-            raise ValueError(f"the MIME type of an image begins with image/, not {kind!r}")
-        self._runner.submit("video", _core.encode_video(image, kind))
+        self._runner.submit("video", _encode_image(image, mime_type))
 
     async def send_text(self, text: str) -> None:
         """Say something in writing: it counts as the user's activity and is answered.
@@ -133,7 +142,7 @@ class Session:
         """
         if not text:
             raise ValueError("the text is empty")
-        await self._send("text", RealtimeInput(text=text))
+        await self._send("text", RealtimeInput(text=text), asks=True)
 
     async def activity_start(self) -> None:
         """Mark the beginning of speech; only with the service's voice activity detection disabled.
@@ -153,7 +162,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_vad(disabled=True, instead="send audio_stream_end() when the microphone pauses")
-        await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True)
+        await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True, asks=True)
 
     async def audio_stream_end(self) -> None:
         """Say that the microphone pauses (for more than a second), so that the service need not wait for silence.
@@ -184,7 +193,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         content = ClientContent(turns=contents_from(turns) or (), turn_complete=turn_complete)
-        await self._send("client_content", content)
+        await self._send("client_content", content, asks=turn_complete)
 
     async def send_tool_response(
         self,
@@ -201,14 +210,15 @@ class Session:
         if not answers:
             raise ConfigError("there is no response to send", path="responses")
         for index, answer in enumerate(answers):
-            if self._needs_call_ids and not answer.id:
+            if not isinstance(self._endpoint, VertexAi) and not answer.id:
                 raise ConfigError(
                     f"responses[{index}] has no id; repeat that of the call, call.id", path=f"responses[{index}].id"
                 )
-        await self._send("tool_response", ToolResponse(function_responses=answers))
+        spoken = any(answer.scheduling != "SILENT" for answer in answers)
+        await self._send("tool_response", ToolResponse(function_responses=answers), asks=spoken)
         for answer in answers:
             if not answer.will_continue:
-                self._protocol.tool_answered(answer.id)
+                self._protocol.conversation.pending_calls.pop(answer.id, None)
 
     async def update_context(
         self,
@@ -303,19 +313,32 @@ class Session:
     @property
     def stats(self) -> SessionStats:
         """The session's accounts at this moment."""
-        counts = self._protocol.outbox.counts
+        protocol = self._protocol
+        outbox = protocol.outbox
+        handed_in = self._runner.inbox.waiting
+        counts = outbox.counts
+        since = outbox.waiting_since()
+        waiting_s = 0.0 if since is None else max(0.0, self._runner.now() - since)
         return SessionStats(
-            accepted=counts.accepted,
-            waiting=counts.waiting,
+            accepted=counts.accepted + handed_in,
+            waiting=counts.waiting + handed_in,
             written=counts.written,
             acknowledged=counts.acknowledged,
             expired=counts.expired,
             replayed=counts.replayed,
             uncertain=counts.uncertain,
-            reconnects=self._protocol.reconnects,
-            longest_gap_s=self._protocol.longest_gap_s,
-            messages_received=self._protocol.messages_received,
-            round_trip_s=self._protocol.round_trip_s,
+            by_kind=outbox.counts_by_kind,
+            bytes_written=outbox.bytes_written,
+            bytes_received=protocol.bytes_received,
+            messages_received=protocol.messages_received,
+            audio_discarded=protocol.conversation.audio_discarded,
+            waiting_s=waiting_s,
+            longest_wait_s=max(outbox.longest_wait_s, waiting_s),
+            reconnects=protocol.reconnects.total(),
+            reconnects_by_cause=dict(protocol.reconnects),
+            gaps_s=tuple(protocol.gaps_s),
+            longest_gap_s=protocol.longest_gap_s,
+            round_trip_s=protocol.round_trip_s,
         )
 
     async def drain(self) -> None:
@@ -324,9 +347,48 @@ class Session:
         Raises:
             SessionClosed: the session ended first.
         """
-        await self._runner.wait_until(lambda: self._protocol.outbox.counts.waiting == 0)
-        if self._protocol.outbox.counts.waiting:
+        await self._runner.wait_until(lambda: not self._protocol.outbox.waiting)
+        if self._protocol.outbox.waiting:
             raise self._session_closed()
+
+    # --- moving to another process ---
+
+    def snapshot(self) -> Snapshot:
+        """Pack up what another process needs to go on from here, by ``connect(setup, resume=snapshot)``.
+
+        The service resumes a session for nobody while it still has a connection, so this one must be closed before the
+        other process connects; `hand_over` does both in the right order.
+
+        Raises:
+            NotResumable: the service has given no handle for this state; it does so after each turn at the latest.
+        """
+        handle = self._protocol.handle
+        if handle is None:
+            raise NotResumable(
+                "the service has given no handle that would resume this session"
+                if self._config.reconnect.enabled
+                else "the session was opened with reconnect.enabled=False, so resumption was not asked for"
+            )
+        setup = self._protocol.setup
+        return Snapshot(
+            endpoint=origin_of(self._endpoint),
+            model=setup.model,
+            setup_hash=setup_hash(setup),
+            handle=handle,
+            taken_at=time.time(),
+            pending_calls=list(self._protocol.conversation.pending_calls.values()),
+            unsent=self._protocol.outbox.unsent(self._runner.now()),
+        )
+
+    async def hand_over(self) -> Snapshot:
+        """Close the session so that another process can go on with it at once.
+
+        Raises:
+            NotResumable: there is no handle at this moment; the session stays open.
+        """
+        self.snapshot()
+        await self._close(CloseKind.HANDED_OVER)
+        return self.snapshot()
 
     # --- the end ---
 
@@ -335,9 +397,12 @@ class Session:
 
         A reconnect that is under way is given up at once.
         """
-        if self._protocol.state is State.OPEN:
-            self._flush_audio()
-        self._runner.close()
+        await self._close(CloseKind.REQUESTED)
+
+    async def _close(self, kind: CloseKind) -> None:
+        if not self._is_closing():
+            self._speech.flush(self._submit_audio)
+        self._runner.close(kind)
         await self._runner.wait_closed()
 
     async def __aenter__(self) -> Self:
@@ -353,18 +418,17 @@ class Session:
 
     # --- inside ---
 
-    def _encoder_for(self, rate_hz: int) -> _core.AudioEncoder:
-        return _core.AudioEncoder(rate_hz, max(1, round(rate_hz * self._config.chunk_ms / 1000)))
+    def _submit_audio(self, message: bytes, duration_s: float) -> None:
+        self._runner.submit("audio", message, duration_s)
 
-    def _flush_audio(self) -> None:
-        """Send what does not fill a chunk, because nothing will follow that belongs to it."""
-        duration_s = self._encoder.pending_samples / self._encoder.rate_hz
-        rest = self._encoder.flush()
-        if rest is not None:
-            self._runner.submit("audio", rest, duration_s)
+    def _hand_in_audio(self, message: bytes, duration_s: float) -> None:
+        self._runner.inbox.put("audio", message, duration_s)
+
+    def _is_closing(self) -> bool:
+        return self._protocol.state in (State.CLOSING, State.CLOSED)
 
     def _check_open(self) -> None:
-        if self._protocol.state in (State.CLOSING, State.CLOSED):
+        if self._is_closing():
             raise self._session_closed()
 
     def _session_closed(self) -> SessionClosed:
@@ -380,17 +444,15 @@ class Session:
             )
 
     async def _send(
-        self,
-        kind: Kind,
-        message: codec.ClientMessage,
-        *,
-        after_audio: bool = False,
+        self, kind: Kind, message: codec.ClientMessage, *, after_audio: bool = False, asks: bool = False
     ) -> None:
         try:
             raw = codec.encode(message)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the message holds something that JSON cannot: {error}", path=kind) from None
         await self._send_encoded(kind, raw, after_audio=after_audio)
+        if asks:
+            self._protocol.conversation.answer_asked_for(self._runner.now())
 
     async def _send_encoded(self, kind: Kind, raw: bytes, *, after_audio: bool = False) -> None:
         self._check_open()
@@ -399,107 +461,24 @@ class Session:
             await self._runner.wait_until(lambda: outbox.room(len(raw)))
             self._check_open()
         if after_audio:
-            self._flush_audio()
+            self._speech.flush(self._submit_audio)
         self._runner.submit(kind, raw)
+
+
+def _encode_image(image: Buffer, mime_type: str | None) -> bytes:
+    view = memoryview(image)
+    if view.ndim != 1 or view.itemsize != 1:
+        raise TypeError(f"an image is given as JPEG or PNG bytes, not as an array of shape {view.shape}")
+    start = bytes(view[:8])
+    kind = mime_type or next((kind for magic, kind in _SIGNATURES.items() if start.startswith(magic)), None)
+    if kind is None:
+        raise ValueError("these bytes begin neither a JPEG nor a PNG; give mime_type for another kind of image")
+    if not kind.startswith("image/"):
+        raise ValueError(f"the MIME type of an image begins with image/, not {kind!r}")
+    return _core.encode_video(image, kind)
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:
     """The last user is gone; from whatever thread the garbage collector runs in."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(runner.close, CloseKind.ABANDONED)
-
-
-class _Connecting:
-    """What `connect` returns: to be awaited, or entered with ``async with``."""
-
-    def __init__(self, config: SessionConfig, endpoint: Endpoint, auth: Auth, dialler: Dialler) -> None:
-        self._config = config
-        self._endpoint = endpoint
-        self._auth = auth
-        self._dialler = dialler
-        self._session: Session | None = None
-
-    def __await__(self) -> Generator[Any, None, Session]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> Session:
-        self._session = await self._open()
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def _open(self) -> Session:
-        fanout = Fanout()
-        protocol = Protocol(self._config, self._full_setup(), random.random)
-        runner = Runner(
-            protocol, self._config.transport, lambda: resolve(self._endpoint, self._auth), self._dialler, fanout
-        )
-        session = Session(runner, self._config, needs_call_ids=not isinstance(self._endpoint, VertexAi), fanout=fanout)
-        runner.start()
-        try:
-            await runner.wait_until_open()
-        except BaseException:
-            await session.close()
-            raise
-        return session
-
-    def _full_setup(self) -> Setup:
-        """The setup with the model's resource name, asking for resumption if the session may need it."""
-        setup = self._config.setup
-        resumption = setup.session_resumption
-        if resumption is None and self._config.reconnect.enabled:
-            # Only Vertex AI knows `transparent`; the Developer API refuses the whole setup for it.
-            resumption = SessionResumptionConfig(transparent=True if isinstance(self._endpoint, VertexAi) else None)
-        return msgspec.structs.replace(
-            setup, model=self._endpoint.model_name(setup.model), session_resumption=resumption
-        )
-
-
-def connect(  # noqa: PLR0913 - each is one thing a user may want to say
-    setup: str | Setup | Mapping[str, Any] | SupportsModelDump | SessionConfig,
-    /,
-    *,
-    endpoint: Endpoint | str | None = None,
-    auth: Auth | str | None = None,
-    transport: TransportConfig | None = None,
-    reconnect: ReconnectPolicy | None = None,
-    outbox: OutboxLimits | None = None,
-    chunk_ms: int | None = None,
-) -> _Connecting:
-    """Open a session: enter the result with ``async with``, or await it and close the session yourself.
-
-    The session is usable when it is there: the service has confirmed the setup.
-
-    Args:
-        setup: a model name, a `Setup`, a mapping in either spelling, an object with ``model_dump()``, or a whole
-            `SessionConfig`. A bare name asks for spoken answers.
-        endpoint: `GeminiApi` (the default), `VertexAi`, `Custom`, or a URL: without a path the base of a Developer API
-            look-alike such as the emulator, with a path complete.
-        auth: a credential, a function that returns one (asked before every dial), or a string, which is an API key or
-            an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``.
-        transport: timeouts, proxy, TLS and headers.
-        reconnect: when to dial again.
-        outbox: how much may wait while the network is slow or down.
-        chunk_ms: length of one audio message, 10 to 100.
-
-    Raises:
-        ConfigError: at once, for arguments that cannot work.
-        ConnectError: when awaited or entered: no usable session came about; its subclasses say why.
-    """
-    where = endpoint_from(endpoint)
-    credential = auth_from(auth, where)
-    if not callable(credential):
-        check_pair(where, credential)
-    parts: dict[str, Any] = {"transport": transport, "reconnect": reconnect, "outbox": outbox, "chunk_ms": chunk_ms}
-    given = {name: part for name, part in parts.items() if part is not None}
-    if isinstance(setup, SessionConfig):
-        if given:
-            raise ConfigError(f"a SessionConfig already holds {', '.join(given)}", path=next(iter(given)))
-        config = setup
-    else:
-        config = SessionConfig(setup=setup_from(setup), **given)
-    return _Connecting(config, where, credential, dial)

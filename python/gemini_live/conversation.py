@@ -1,0 +1,106 @@
+"""Whose turn it is: what the service's events mean for the talk, as far as a connection must know. Pure.
+
+It numbers the pieces of each answer, holds back what comes of an answer after its interruption, and knows whether a
+turn is running, which tool calls wait for their answer, and whether the service owes one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gemini_live import events
+
+if TYPE_CHECKING:
+    from gemini_live.messages import FunctionCall
+
+__all__ = ["Conversation"]
+
+# Late audio of an interrupted answer ends with its turnComplete, milliseconds later. Should that never come, the next
+# answer must not be taken for it.
+_LATE_AUDIO_S = 2.0
+
+
+class Conversation:
+    """The state of the talk.
+
+    Attributes:
+        turn_running: the model is answering.
+        owed_since: since when the service owes an answer, on the caller's clock; ``None`` if it does not.
+        pending_calls: tool calls without an answer, by id, oldest first.
+        audio_discarded: pieces of interrupted answers that were held back.
+    """
+
+    def __init__(self) -> None:
+        self.turn_running = False
+        self.owed_since: float | None = None
+        self.pending_calls: dict[str, FunctionCall] = {}
+        self.audio_discarded = 0
+        self._turn = 1
+        self._sequence = 0
+        self._interrupted_at: float | None = None
+
+    def audio_received(self, now: float, audio: events.ModelAudio) -> events.ModelAudio | None:
+        """Number a piece of audio; ``None`` for one that nobody must hear any more."""
+        if self._interrupted_at is not None:
+            if now - self._interrupted_at < _LATE_AUDIO_S:
+                self.audio_discarded += 1
+                return None
+            self._turn_over()
+        self.turn_running = True
+        self.owed_since = None
+        self._sequence += 1
+        return msgspec.structs.replace(audio, turn=self._turn, sequence=self._sequence)
+
+    def event_received(self, now: float, event: events.Event) -> None:
+        """Take note of anything else."""
+        match event:
+            case events.InputTranscription() | events.VoiceActivity(type="ACTIVITY_END"):
+                if not self.turn_running:
+                    self.owed_since = now
+                return
+            case events.ModelText() | events.ModelPart() | events.Thought() | events.OutputTranscription():
+                self.turn_running = True
+            case events.TurnComplete(interaction_status=status):
+                # an extended-thinking model goes on by itself
+                if status != "IN_PROGRESS":
+                    self._turn_over()
+            case events.Interrupted():
+                if self.turn_running:
+                    self._interrupted_at = now
+            case events.ToolCall(calls=calls):
+                self.pending_calls.update((call.id, call) for call in calls if call.id)
+            case events.ToolCallCancellation(ids=ids):
+                for call_id in ids:
+                    self.pending_calls.pop(call_id, None)
+                return
+            case events.WaitingForInput() | events.GenerationComplete():
+                pass
+            case _:
+                return  # it is no answer
+        self.owed_since = None
+
+    def answer_asked_for(self, now: float) -> None:
+        """What the user has just sent is answered, unless the service has stalled or the model chooses silence."""
+        self.owed_since = now
+
+    def connection_opened(self, now: float, *, resumed: bool) -> None:
+        """A new connection: it does not go on with an answer that was cut, and counts its silence from now.
+
+        Args:
+            now: this moment.
+            resumed: the service still knows the conversation, and with it the calls.
+        """
+        if self.turn_running:
+            self._turn_over()
+        if self.owed_since is not None:
+            self.owed_since = now
+        if not resumed:
+            self.pending_calls.clear()
+
+    def _turn_over(self) -> None:
+        self.turn_running = False
+        self._interrupted_at = None
+        self._turn += 1
+        self._sequence = 0

@@ -1,0 +1,101 @@
+"""What other threads hand in: a queue that never makes them wait, and wakes the event loop once for a whole batch."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gemini_live.outbox import Kind
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ["Batch", "Handed", "Inbox"]
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """One message, as another thread handed it in.
+
+    Attributes:
+        at: when, on the loop's clock.
+        duration_s: of audio.
+    """
+
+    at: float
+    kind: Kind
+    payload: bytes
+    duration_s: float
+
+
+class Batch(msgspec.Struct):
+    """What came in since the loop last looked.
+
+    Attributes:
+        expired: pieces of audio that got too old here, because the loop was busy, and are gone.
+        expired_s: how much audio that was, in seconds.
+    """
+
+    handed: list[Handed] = msgspec.field(default_factory=list[Handed])
+    expired: int = 0
+    expired_s: float = 0.0
+
+
+class Inbox:
+    """Messages on their way from any thread into the loop's own.
+
+    It is bounded in time, like the outbox: however long the loop is blocked, no more audio than ``most_s`` waits.
+
+    Args:
+        loop: whose thread takes the messages.
+        take: is called there with each batch.
+        most_s: how old audio may get.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Batch], None], most_s: float) -> None:
+        self._loop = loop
+        self._take = take
+        self._most_s = most_s
+        self._batch = Batch()
+        self._lock = threading.Lock()  # held for as long as an append takes
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the loop has not taken yet."""
+        return len(self._batch.handed)
+
+    def put(self, kind: Kind, payload: bytes, duration_s: float = 0.0) -> bool:
+        """Hand a message in, from any thread.
+
+        Returns:
+            Whether there is still a loop that can take it.
+        """
+        now = self._loop.time()
+        with self._lock:
+            batch = self._batch
+            first = not batch.handed
+            batch.handed.append(Handed(now, kind, payload, duration_s))
+            if now - batch.handed[0].at > self._most_s:
+                self._drop_expired(now)
+        if first:
+            try:
+                self._loop.call_soon_threadsafe(self.drain)
+            except RuntimeError:  # the loop is closed
+                return False
+        return True
+
+    def _drop_expired(self, now: float) -> None:
+        kept = [one for one in self._batch.handed if one.kind != "audio" or now - one.at <= self._most_s]
+        gone = len(self._batch.handed) - len(kept)
+        self._batch.expired += gone
+        self._batch.expired_s += sum(one.duration_s for one in self._batch.handed) - sum(one.duration_s for one in kept)
+        self._batch.handed = kept
+
+    def drain(self) -> None:
+        """Take everything, in the loop's thread."""
+        with self._lock:
+            batch, self._batch = self._batch, Batch()
+        if batch.handed or batch.expired:
+            self._take(batch)

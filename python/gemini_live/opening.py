@@ -1,0 +1,144 @@
+"""How a session comes about: from what the caller says to a connection that the service has confirmed."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gemini_live.auth import GeminiApi, VertexAi, auth_from, check_pair, endpoint_from, origin_of, resolve
+from gemini_live.config import SessionConfig, SessionResumptionConfig
+from gemini_live.errors import ConfigError
+from gemini_live.fanout import Fanout
+from gemini_live.interop import setup_from
+from gemini_live.protocol import Protocol
+from gemini_live.runner import Runner
+from gemini_live.session import Session
+from gemini_live.snapshot import Snapshot
+from gemini_live.transport import dial
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from types import TracebackType
+
+    from gemini_live.auth import Auth, Endpoint
+    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, TransportConfig
+    from gemini_live.interop import SupportsModelDump
+    from gemini_live.transport import Dialler
+
+__all__ = ["Connecting", "connect"]
+
+# For how long the service keeps a session that nobody is connected to: 2 h on the Developer API. For Vertex AI the
+# documentation names 24 h in one place and minutes in another, so there the service must say when it is too late.
+_KEPT_S = 2 * 3_600.0
+_KEPT_BY_OTHERS_S = 24 * 3_600.0
+
+
+class Connecting:
+    """What `connect` returns: to be awaited, or entered with ``async with``."""
+
+    def __init__(
+        self, config: SessionConfig, endpoint: Endpoint, auth: Auth, dialler: Dialler, snapshot: Snapshot | None
+    ) -> None:
+        self._config = config
+        self._endpoint = endpoint
+        self._auth = auth
+        self._dialler = dialler
+        self._snapshot = snapshot
+        self._session: Session | None = None
+
+    def __await__(self) -> Generator[Any, None, Session]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Session:
+        self._session = await self._open()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open(self) -> Session:
+        fanout = Fanout()
+        protocol = Protocol(self._config, self._config.setup, random.random)
+        runner = Runner(
+            protocol, self._config.transport, lambda: resolve(self._endpoint, self._auth), self._dialler, fanout
+        )
+        session = Session(runner, self._config, self._endpoint, fanout)
+        if self._snapshot is not None:
+            protocol.take_over(runner.now(), self._snapshot.unsent_by_now(), self._snapshot.pending_calls)
+        runner.start()
+        try:
+            await runner.wait_until_open()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+
+def connect(  # noqa: PLR0913 - each is one thing a user may want to say
+    setup: str | Setup | Mapping[str, Any] | SupportsModelDump | SessionConfig,
+    /,
+    *,
+    endpoint: Endpoint | str | None = None,
+    auth: Auth | str | None = None,
+    transport: TransportConfig | None = None,
+    reconnect: ReconnectPolicy | None = None,
+    outbox: OutboxLimits | None = None,
+    chunk_ms: int | None = None,
+    resume: Snapshot | bytes | None = None,
+) -> Connecting:
+    """Open a session: enter the result with ``async with``, or await it and close the session yourself.
+
+    The session is usable when it is there: the service has confirmed the setup.
+
+    Args:
+        setup: a model name, a `Setup`, a mapping in either spelling, an object with ``model_dump()``, or a whole
+            `SessionConfig`. A bare name asks for spoken answers.
+        endpoint: `GeminiApi` (the default), `VertexAi`, `Custom`, or a URL: without a path the base of a Developer API
+            look-alike such as the emulator, with a path complete.
+        auth: a credential, a function that returns one (asked before every dial), or a string, which is an API key or
+            an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``.
+        transport: timeouts, proxy, TLS and headers.
+        reconnect: when to dial again.
+        outbox: how much may wait while the network is slow or down.
+        chunk_ms: length of one audio message, 10 to 100.
+        resume: goes on with the session of which another process took this snapshot, itself or packed as JSON.
+
+    Raises:
+        ConfigError: at once, for arguments that cannot work.
+        ConnectError: when awaited or entered: no usable session came about; its subclasses say why.
+    """
+    where = endpoint_from(endpoint)
+    credential = auth_from(auth, where)
+    if not callable(credential):
+        check_pair(where, credential)
+    parts: dict[str, Any] = {"transport": transport, "reconnect": reconnect, "outbox": outbox, "chunk_ms": chunk_ms}
+    given = {name: part for name, part in parts.items() if part is not None}
+    if isinstance(setup, SessionConfig):
+        if given:
+            raise ConfigError(f"a SessionConfig already holds {', '.join(given)}", path=next(iter(given)))
+        config = setup
+    else:
+        config = SessionConfig(setup=setup_from(setup), **given)
+    snapshot = Snapshot.from_json(resume) if isinstance(resume, bytes) else resume
+    full = _full_setup(config, where, snapshot)
+    if snapshot is not None:
+        kept_s = _KEPT_S if isinstance(where, GeminiApi) else _KEPT_BY_OTHERS_S
+        snapshot.check(full, origin_of(where), kept_s)
+    return Connecting(msgspec.structs.replace(config, setup=full), where, credential, dial, snapshot)
+
+
+def _full_setup(config: SessionConfig, endpoint: Endpoint, snapshot: Snapshot | None) -> Setup:
+    """The setup with the model's resource name, asking for resumption if the session may need it."""
+    setup = config.setup
+    resumption = setup.session_resumption
+    if resumption is None and (config.reconnect.enabled or snapshot is not None):
+        # Only Vertex AI knows `transparent`; the Developer API refuses the whole setup for it.
+        resumption = SessionResumptionConfig(transparent=True if isinstance(endpoint, VertexAi) else None)
+    if snapshot is not None and resumption is not None:
+        resumption = msgspec.structs.replace(resumption, handle=snapshot.handle)
+    return msgspec.structs.replace(setup, model=endpoint.model_name(setup.model), session_resumption=resumption)

@@ -1,0 +1,129 @@
+"""A session packed up for another process: what the service calls it, and what it still has to say.
+
+A snapshot opens the conversation to whoever has it together with a credential, so keep it as one keeps a session
+cookie; its ``repr`` does not show the handle. It holds no credential.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gemini_live.errors import ConfigError
+from gemini_live.messages import FunctionCall
+from gemini_live.outbox import Unsent
+
+if TYPE_CHECKING:
+    from gemini_live.config import Setup
+
+__all__ = ["Snapshot", "setup_hash"]
+
+_VERSION = 1
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Session.snapshot` and `Session.hand_over` give and `Session.resume` takes.
+
+    Attributes:
+        endpoint: the service's host; a handle means nothing to another one.
+        model: the resource name; a resumed session must have the same.
+        setup_hash: of the setup but its handle.
+        handle: of the resumable state.
+        taken_at: when, in seconds since the epoch.
+        pending_calls: tool calls that wait for their answer.
+        unsent: what the service's state lacks, oldest first.
+    """
+
+    endpoint: str
+    model: str
+    setup_hash: str
+    handle: str
+    taken_at: float
+    pending_calls: Sequence[FunctionCall] = ()
+    unsent: Sequence[Unsent] = ()
+    version: int = _VERSION
+
+    def __repr__(self) -> str:
+        return (
+            f"Snapshot(model={self.model!r}, age_s={self.age_s:.0f}, pending_calls={len(self.pending_calls)}, "
+            f"unsent={len(self.unsent)})"
+        )
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it was taken, in seconds, by this machine's clock."""
+        return max(0.0, time.time() - self.taken_at)
+
+    def to_json(self) -> bytes:
+        """Pack it, for a file or a database."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, packed: bytes) -> Snapshot:
+        """Unpack it.
+
+        Raises:
+            ConfigError: not a snapshot, or one of a later version.
+        """
+        try:
+            snapshot = msgspec.json.decode(packed, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ConfigError(f"not a snapshot of a session: {error}", path="snapshot") from None
+        if snapshot.version != _VERSION:
+            raise ConfigError(
+                f"the snapshot has version {snapshot.version}, this package reads version {_VERSION}", path="snapshot"
+            )
+        return snapshot
+
+    def for_setup(self, setup: Setup) -> Snapshot:
+        """The same for another setup, which the service allows as long as the model is the same.
+
+        Args:
+            setup: what the session is to have from now on.
+        """
+        return msgspec.structs.replace(self, setup_hash=setup_hash(setup))
+
+    def unsent_by_now(self) -> list[Unsent]:
+        """What is unsent, as old as it has become since the snapshot was taken."""
+        return [msgspec.structs.replace(one, age_s=one.age_s + self.age_s) for one in self.unsent]
+
+    def check(self, setup: Setup, endpoint: str, most_age_s: float) -> None:
+        """See that a session with this setup can go on from here.
+
+        Args:
+            setup: with the full model name.
+            endpoint: the service's host.
+            most_age_s: for how long the service keeps a session that nobody is connected to.
+
+        Raises:
+            ConfigError: expired, or of another service, model or setup.
+        """
+        if self.age_s > most_age_s:
+            raise ConfigError(
+                f"the snapshot is {self.age_s:.0f} s old; the service keeps a session for {most_age_s:.0f} s. "
+                "Begin a new one with connect()",
+                path="snapshot",
+            )
+        if self.endpoint != endpoint:
+            raise ConfigError(f"the snapshot is of a session at {self.endpoint}, not at {endpoint}", path="endpoint")
+        if self.model != setup.model:
+            raise ConfigError(
+                f"the snapshot is of a session with {self.model}, not {setup.model}; the service refuses another model",
+                path="setup.model",
+            )
+        if self.setup_hash != setup_hash(setup):
+            raise ConfigError(
+                "the setup is not the one of the snapshot; give the same, or change it with "
+                "resume=snapshot.for_setup(setup)",
+                path="setup",
+            )
+
+
+def setup_hash(setup: Setup) -> str:
+    """A fingerprint of a setup, but for the model's name (which may be short or long) and the handle."""
+    bare = msgspec.structs.replace(setup, model="", session_resumption=None)
+    return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
