@@ -258,6 +258,7 @@ def test_the_defaults_are_the_documented_ones():
         "base_s": 0.5,
         "cap_s": 5.0,
         "max_attempts": 10,
+        "when_stalled": False,
     }
     assert msgspec.structs.asdict(OutboxLimits()) == {
         "audio_ms": 2_000,
@@ -269,6 +270,7 @@ def test_the_defaults_are_the_documented_ones():
         "close_timeout_s": 1.0,
         "ping_after_s": 15.0,
         "lost_after_s": 45.0,
+        "stalled_after_s": 15.0,
         "headers": {},
         "proxy": None,
         "ssl": None,

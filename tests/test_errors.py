@@ -12,6 +12,7 @@ from gemini_live.errors import (
     ConnectError,
     ConnectTimeout,
     GeminiLiveError,
+    NotResumable,
     SessionClosed,
     SetupError,
 )
@@ -35,6 +36,7 @@ PARENTS = {
     SetupError: (ConnectError,),
     ConnectTimeout: (ConnectError, TimeoutError),
     SessionClosed: (GeminiLiveError,),
+    NotResumable: (GeminiLiveError,),
 }
 OF_A_CLOSE = [ConnectError, AuthenticationError, SetupError, ConnectTimeout, SessionClosed]
 

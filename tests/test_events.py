@@ -80,6 +80,7 @@ def test_the_list_of_events_is_the_documented_one():
         "InputDropped",
         "DeliveryUncertain",
         "Lagged",
+        "Stalled",
         "Closed",
     }
 

@@ -283,6 +283,17 @@ async def test_the_timer_is_not_set_anew_for_each_message():
 
 
 @on_fake_clock
+async def test_a_timer_that_fires_a_tick_early_does_not_spin():
+    rig = await Rig(MemoryNetwork()).open()
+    loop = asyncio.get_running_loop()
+    loop._jumping.now = rig.runner._timer.when() - 1e-10
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert rig.network.last.pings == [b"0"]
+    await rig.close()
+
+
+@on_fake_clock
 async def test_pause_and_resume_reach_the_outbox():
     rig = await Rig(MemoryNetwork()).open()
     rig.runner.writing_paused()

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 def network(monkeypatch):
     """Sessions in memory: `connect` dials this."""
     network = MemoryNetwork()
+    monkeypatch.setattr(opening, "random", SimpleNamespace(random=lambda: 1.0))
     monkeypatch.setattr(opening, "dial", network)
     return network
 

@@ -236,9 +236,10 @@ class Runner:
         self.protocol.connection_lost(self._loop.time(), failure)
         self._carry_out()
 
-    def _time_passed(self) -> None:
+    def _time_passed(self, due_at: float) -> None:
         self._timer = None
-        self.protocol.time_passed(self._loop.time())
+        # a timer may fire a tick of the clock early, and then nothing would be due
+        self.protocol.time_passed(max(due_at, self._loop.time()))
         self._carry_out()
 
     # --- decisions ---
@@ -294,4 +295,4 @@ class Runner:
         elif self._timer is None or deadline < self._timer.when():
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._time_passed)
+            self._timer = self._loop.call_at(deadline, self._time_passed, deadline)
