@@ -66,7 +66,7 @@ $(VENV)/.deps: $(VENV)/.pip pyproject.toml
 
 # Editable, so that only Rust needs a build; in release mode, as users get it.
 $(BUILT): $(VENV)/.deps $(RUST) README.md
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet --extras cli
+	MATURIN_PEP517_ARGS=--locked $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[cli]'
 	@touch $@
 
 $(CHECKERS): $(BUILT) pyproject.toml

@@ -611,6 +611,15 @@ def test_go_away_waits_for_the_end_of_the_turn():
     assert session.state is State.MOVING
 
 
+def test_go_away_waits_for_the_handle_that_contains_the_turn_where_the_state_is_as_old_as_its_handle():
+    session = opened(HANDLE, AUDIO, GO_AWAY, TURN_COMPLETE, transparent=True)
+    assert session.state is State.OPEN, "resumed from the older handle, the same would be asked and answered again"
+    session.hear(
+        b'{"sessionResumptionUpdate":{"newHandle":"h-2","resumable":true,"lastConsumedClientMessageIndex":"1"}}'
+    )
+    assert session.state is State.MOVING
+
+
 def test_go_away_waits_for_the_answer_to_a_tool_call():
     session = opened(HANDLE, TOOL_CALL, TURN_COMPLETE, GO_AWAY)
     assert session.state is State.OPEN
@@ -787,6 +796,27 @@ def test_close_writes_what_waits_then_says_goodbye():
     assert closed.kind is CloseKind.REQUESTED
     assert closed.undelivered == 0
     assert session.protocol.outbox.counts.acknowledged == 1
+
+
+def test_the_echo_of_the_last_close_settles_everything_also_where_an_index_would():
+    session = opened(transparent=True)
+    session.submit(b"a", "audio")
+    session.close()
+    session.take()
+    session.lose(CLEAN)
+    (closed,) = session.events()
+    assert closed.kind is CloseKind.REQUESTED
+    assert session.protocol.outbox.counts.acknowledged == 1
+
+
+def test_what_is_handed_over_is_neither_settled_nor_uncertain():
+    session = opened(HANDLE, transparent=True)
+    session.submit(b"a", "audio")
+    session.protocol.close(session.now, CloseKind.HANDED_OVER)
+    session.take()
+    session.lose(CLEAN)
+    assert [type(event).__name__ for event in session.events()] == ["Closed"]
+    assert [one.payload for one in session.protocol.outbox.unsent(session.now)] == [b"a"]
 
 
 def test_close_while_down_ends_at_once_and_counts_what_was_not_delivered():

@@ -194,6 +194,7 @@ class Protocol:
         self.closed: events.Closed | None = None
         self._decisions: list[Decision] = []
         self._handle = resumption.handle if resumption else None
+        self._handle_is_current = True  # resuming by it loses no answer that was given
         self._resuming = False  # the current connection's setup carried a handle
         # Until the service first says what its state contains, that is nothing: a fresh session that hears all of it
         # again is in the same state. Afterwards only a handle can restore it.
@@ -374,8 +375,10 @@ class Protocol:
 
     def connection_lost(self, now: float, failure: Failure) -> None:
         """The socket is gone, or could not be had; whose wish it was follows from the state."""
-        if failure.clean and not self._by_index:
-            # the echo of our close was sent after everything before it had been read
+        # the echo of our close was sent after everything before it had been read; whether the state that a handle
+        # restores contains it, only the index says
+        at_the_end = self.state is State.CLOSING and self._close_kind is not CloseKind.HANDED_OVER
+        if failure.clean and (at_the_end or not self._by_index):
             self.outbox.acknowledge(self.outbox.last_written)
         match self.state:
             case State.MOVING:
@@ -568,6 +571,7 @@ class Protocol:
                 self._ready(now)
             case events.SessionResumption(handle=handle, resumable=resumable):
                 self._handle = handle if resumable else None
+                self._handle_is_current = resumable
                 self._replay_from_start = False
                 index = event.last_consumed_client_message_index
                 if self._by_index and resumable and index is not None:
@@ -577,11 +581,13 @@ class Protocol:
                 self._move_at = now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4)
             case _:
                 self.conversation.event_received(now, event)
+                if isinstance(event, events.TurnComplete) and self._by_index:
+                    self._handle_is_current = False  # it restores a state from before this turn
 
     def _at_rest(self) -> bool:
         """A point at which moving loses nothing."""
         talk = self.conversation
-        return not talk.turn_running and not talk.pending_calls and self._handle is not None
+        return not talk.turn_running and not talk.pending_calls and self._handle is not None and self._handle_is_current
 
     # --- writing ---
 
