@@ -162,6 +162,13 @@ async def answer_close(client, expected):
 
 
 TOOLS = {
-    "tools": [{"functionDeclarations": [{"name": "light"}, {"name": "order", "behavior": "NON_BLOCKING"}]}],
+    "tools": [
+        {
+            "functionDeclarations": [
+                {"name": "light", "behavior": "BLOCKING"},
+                {"name": "order", "behavior": "NON_BLOCKING"},
+            ]
+        }
+    ],
     "outputAudioTranscription": {},
 }

@@ -48,7 +48,7 @@ async def test_client_ssl_context_needs_tls():
 
 
 def test_unknown_profile_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"3\.8, 3\.1, 2\.5, vertex"):
+    with pytest.raises(ValueError, match=r"3\.8, 3\.8-extended-thinking, 3\.1, 2\.5, vertex"):
         emulator.serve(profile="4")
 
 

@@ -91,7 +91,10 @@ async def test_e37_interrupting_a_pending_call(name, cancelled):
 
 
 async def test_e38_parallel_calls_survive_a_resume():
-    tools = {"tools": [{"functionDeclarations": [{"name": "light"}, {"name": "heat"}]}], "outputAudioTranscription": {}}
+    tools = {
+        "tools": [{"functionDeclarations": [{"name": name, "behavior": "BLOCKING"} for name in ("light", "heat")]}],
+        "outputAudioTranscription": {},
+    }
     async with talk(setup={**tools, "sessionResumption": {}}) as (emu, client):
         handle = (await client.handle())["newHandle"]
         light, heat = await call(client, "light and heat")

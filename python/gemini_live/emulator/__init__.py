@@ -9,8 +9,9 @@
 
 It speaks both surfaces, by the path of the upgrade: the Gemini Developer API and Vertex AI. It hears speech by its
 energy, answers with the user's own words in the user's own voice, answers texts with a hum whose transcription repeats
-the text, and calls a declared function when a text names it. It resumes sessions, ends connections as the service
-does, and fails on command (`Faults`). Afterwards its `Ledger` says what really got across.
+the text, and calls a declared function when a text names it; a `Script` makes it answer otherwise. It resumes
+sessions, makes ephemeral tokens, ends connections as the service does, and fails on command (`Faults`). Afterwards its
+`Ledger` says what really got across.
 
 It shares no line with the client: it writes and reads the protocol by itself, so that a mistake cannot cancel itself
 out.
@@ -23,17 +24,24 @@ ours was not.
 from gemini_live.emulator.faults import Faults
 from gemini_live.emulator.ledger import ConnectionLedger, Entry, Ledger, SessionLedger
 from gemini_live.emulator.profiles import PROFILES, Pace, Profile
+from gemini_live.emulator.script import Close, FunctionCall, Reply, Rule, Script, When
 from gemini_live.emulator.server import Emulator, serve
 
 __all__ = [
     "PROFILES",
+    "Close",
     "ConnectionLedger",
     "Emulator",
     "Entry",
     "Faults",
+    "FunctionCall",
     "Ledger",
     "Pace",
     "Profile",
+    "Reply",
+    "Rule",
+    "Script",
     "SessionLedger",
+    "When",
     "serve",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from gemini_live.emulator.answers import functions
 from gemini_live.emulator.profiles import AUDIO_MODELS, TEXT_MODELS, VOICES
 from gemini_live.emulator.wire import INVALID_ARGUMENT, Refusal, SurfaceName
 
@@ -18,6 +19,7 @@ _MODEL: Final = {
     "vertex": re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/([^/]+)"),
 }
 _VOICES: Final = frozenset(VOICES.lower().split())
+_LABEL: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _REGIONAL_VOICE: Final = re.compile(r"[a-z]{2,3}-[a-z]{2}-[a-z]+")
 
 
@@ -53,6 +55,13 @@ def admit(setup: dict[str, Any], surface: SurfaceName, version: str, profile: Pr
     for spoken in (voice.get("prebuilt_voice_config", {}).get("voice_name"), voice.get("voice")):
         if spoken and spoken.lower() not in _VOICES and not _REGIONAL_VOICE.fullmatch(spoken):
             raise Refusal(1007, f"No matching speaker voice found for name: {spoken}")
+    for tool in setup.get("tools", ()):
+        if "code_execution" in tool and ("native-audio" in model or model.startswith("gemini-3.")):
+            raise Refusal(1007, "Code Execution tool is not supported for this model")
+    functions(setup.get("tools", ()), profile)
+    labels = setup.get("labels", {})
+    if not all(_LABEL.fullmatch(key) and isinstance(value, str) for key, value in labels.items()):
+        raise Refusal(1007, INVALID_ARGUMENT)
     if _is_unsupported(model, setup, generation):
         raise Refusal(1007, INVALID_ARGUMENT)
 

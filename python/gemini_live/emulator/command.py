@@ -8,11 +8,15 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from gemini_live.emulator.faults import Faults
-from gemini_live.emulator.profiles import PROFILES
+from gemini_live.emulator.knobs import add_options, given
+from gemini_live.emulator.profiles import PROFILES, Pace, Profile
 from gemini_live.emulator.server import Emulator
+from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -32,14 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compress-time", action="store_true", help="wait for nothing: answers come at once")
     parser.add_argument("--text-frames", action="store_true", help="send text frames instead of binary ones")
-    faults = parser.add_argument_group("faults")
-    faults.add_argument("--go-away-after", type=float, metavar="S", help="send goAway at this age of a connection")
-    faults.add_argument("--go-away-time-left", type=float, metavar="S", default=50.0, help="(default: %(default)s)")
-    faults.add_argument("--cut-after", type=float, metavar="S", help="abort the TCP connection at this age")
-    faults.add_argument("--cut-after-messages", type=int, metavar="N", help="... after so many client messages")
-    faults.add_argument("--close-after", type=float, metavar="S", help="close with 1011 at this age")
-    faults.add_argument("--pong-delay", type=float, metavar="S", default=0.0, help="answer pings so late")
-    faults.add_argument("--fault-connections", type=int, metavar="N", help="only the first N connections suffer")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="rules in TOML: when this is heard, answer so")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="say again what the server of a recording said")
+    parser.add_argument("--record", action="store_true", help="keep all that clients send, for GET /_emulator/ledger")
+    for struct in (Faults, Pace, Profile):
+        add_options(parser, struct, said=_SAID, varies=struct is Profile)
+    parser.usage = "%(prog)s [options]"  # sixty of them, which nobody reads twice
+
+
+_SAID: Final = {
+    "whom faults strike": "Ages are seconds since the upgrade. While it runs: POST /_emulator/faults",
+    "goAway": "While it runs: POST /_emulator/go_away",
+    "cuts: TCP ends without a close frame": "While it runs: POST /_emulator/cut",
+    "closes": "While it runs: POST /_emulator/close",
+    "poisoned sessions": "While it runs: POST /_emulator/poison and /_emulator/interrupt",
+    "model": "Where the profile is to be another one.",
+}
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -47,26 +59,11 @@ async def run(args: argparse.Namespace) -> int:
 
     Prints the URL on a line of its own, then a line for each thing that happens.
     """
-    emulator = Emulator(
-        profile=args.profile,
-        faults=Faults(
-            connections=args.fault_connections,
-            go_away_after_s=args.go_away_after,
-            go_away_time_left_s=args.go_away_time_left,
-            cut_after_s=args.cut_after,
-            cut_after_messages=args.cut_after_messages,
-            close_after_s=args.close_after,
-            pong_delay_s=args.pong_delay,
-        ),
-        tls=args.tls,
-        api_key=args.api_key,
-        compress_time=args.compress_time,
-        text_frames=args.text_frames,
-        record=False,
-        host=args.host,
-        port=args.port,
-        tell=_print,
-    )
+    try:
+        emulator = _emulator(args)
+    except ConfigError as error:
+        print(f"gemini-live emulator: {error}", file=sys.stderr)  # noqa: T201 - a program
+        return 2
     stopped = asyncio.Event()
     with contextlib.ExitStack() as at_the_end:
         _on_signals(stopped, at_the_end)
@@ -82,6 +79,24 @@ async def run(args: argparse.Namespace) -> int:
         finally:
             await emulator.stop()
     return 0
+
+
+def _emulator(args: argparse.Namespace) -> Emulator:
+    profile = given(args, PROFILES[args.profile])
+    pace = given(args, Pace.compressed() if args.compress_time else profile.pace)
+    return Emulator(
+        profile=msgspec.structs.replace(profile, pace=pace),
+        faults=given(args, Faults()),
+        tls=args.tls,
+        api_key=args.api_key,
+        text_frames=args.text_frames,
+        script=args.script,
+        replay=args.replay,
+        record=args.record,
+        host=args.host,
+        port=args.port,
+        tell=_print,
+    )
 
 
 def _print(line: str) -> None:

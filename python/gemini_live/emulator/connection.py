@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gemini_live.emulator import replies
+from gemini_live.emulator import answers, replies
 from gemini_live.emulator.admission import admit
 from gemini_live.emulator.conversation import Conversation, Outgoing
+from gemini_live.emulator.faults import DEADLINE_EXPIRED
+from gemini_live.emulator.script import Close
 from gemini_live.emulator.wire import Refusal, close_reason, read
 
 if TYPE_CHECKING:
@@ -28,20 +30,39 @@ if TYPE_CHECKING:
     from gemini_live.emulator.ledger import ConnectionLedger
     from gemini_live.emulator.memory import Checkpoint
     from gemini_live.emulator.profiles import Profile
+    from gemini_live.emulator.replay import Player
+    from gemini_live.emulator.script import Script
     from gemini_live.emulator.sessions import Session, Sessions
+    from gemini_live.emulator.tokens import Pass
     from gemini_live.emulator.wire import SurfaceName
 
 __all__ = ["CLOSE_TIMEOUT_S", "Connection"]
 
-_DEADLINE_EXPIRED = "Deadline expired before operation could complete."
-_INTERNAL = "Internal error encountered."
-_NOT_FOUND = "BidiGenerateContent session not found"
+_INTERNAL: Final = "Internal error encountered."
+_STALE: Final = {
+    "session": Refusal(1008, "BidiGenerateContent session not found"),
+    "entity": Refusal(1008, "Requested entity was not found."),
+    "handle": Refusal(1007, "Invalid session handle"),
+}
+_HANDLE_VALID_S: Final = {"dev": 2 * 3600.0, "vertex": 24 * 3600.0}
+"""After the last connection of a session (session guides)."""
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long a client may take to answer a close frame."""
 
 
 class _Say(NamedTuple):
     message: replies.Message
+    speech: bool = False
+
+
+class _SayText(NamedTuple):
+    """A frame as a recording has it."""
+
+    data: str | bytes
+
+
+class _Cut(NamedTuple):
+    why: str
 
 
 class _Pong(NamedTuple):
@@ -59,7 +80,10 @@ class _Update(NamedTuple):
 
 class _GoAway(NamedTuple):
     time_left_s: float
-    silent: bool
+
+
+class _Limit(NamedTuple):
+    """The session may have become too old."""
 
 
 class _Close(NamedTuple):
@@ -67,7 +91,10 @@ class _Close(NamedTuple):
     reason: str
 
 
-_Action = _Say | _Pong | _Open | _Update | _GoAway | _Close
+_Action = _Say | _SayText | _Pong | _Open | _Update | _GoAway | _Limit | _Cut | _Close
+
+_HALF_A_FRAME: Final = b"\x82\x7e\x10\x00" + b'{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"data":"'
+"""The head of a binary frame of 4,096 bytes, and the first 63 of them."""
 
 
 class Connection:
@@ -92,6 +119,9 @@ class Connection:
         sessions: Sessions,
         ledger: ConnectionLedger,
         refusal: Refusal | None,
+        permit: Pass | None,
+        script: Script | None,
+        player: Player | None,
         text_frames: bool,
         tell: Callable[[str], None],
     ) -> None:
@@ -105,6 +135,9 @@ class Connection:
         self._faults = faults
         self._sessions = sessions
         self._refusal = refusal
+        self._permit = permit
+        self._script = script
+        self._player = player
         self._text_frames = text_frames
         self.gone = asyncio.Event()
         self._tell: Callable[[str], None] = lambda line: tell(f"connection {ledger.number}: {line}")
@@ -114,6 +147,10 @@ class Connection:
         self._open = False
         self._silent = False
         self._ending = False
+        self._stalled = False
+        self._freed = asyncio.Event()
+        self._speeches = 0
+        self._filmed = False
         self._agenda: list[tuple[float, int, _Action]] = []
         self._order = itertools.count()
         self._wake = asyncio.Event()
@@ -124,35 +161,66 @@ class Connection:
     async def go_away(self, time_left_s: float) -> None:
         """Announces the end, which then comes with 1011 when the time is over."""
         with contextlib.suppress(ConnectionError):
-            await self._perform(_GoAway(time_left_s, self._faults.go_away_silent))
+            await self._perform(_GoAway(time_left_s))
 
     def close(self, code: int, reason: str) -> None:
         """Closes with a close frame; `gone` says when it is done."""
         self._at(0, _Close(code, reason))
 
-    def cut(self, why: str = "on command") -> None:
-        """Aborts the TCP connection at once, without a close frame."""
+    def cut(self, why: str = "on command", *, mid_frame: bool = False) -> None:
+        """Ends the TCP connection at once, without a close frame.
+
+        Args:
+            why: for the one who watches.
+            mid_frame: leaves the first half of a frame on the wire.
+        """
         if not self._ending:
             self._leave(clean=False)
             self._tell(f"cut {why}")
+            if mid_frame or self._faults.cut_mid_frame:
+                self._transport.write(_HALF_A_FRAME)
+                self._transport.close()  # aborting could take back what was written
+                asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
+                self._freed.set()
+                return
+        self._freed.set()
         self._transport.abort()
+
+    def stall(self) -> None:
+        """Neither reads nor writes any more, and keeps the TCP connection and the session: a half-open line."""
+        if not self._ending:
+            self._stalled = True
+            self._tell("stalled")
+
+    def interrupt(self) -> None:
+        """As if the user had cut in; while the model says nothing, a phantom of that (E47)."""
+        if self._conversation is not None:
+            self._conversation.interrupt(self._clock())
+            self._wake.set()
+
+    def poison(self) -> None:
+        """The session goes on to transcribe, and never answers any more (E47)."""
+        if self._conversation is not None:
+            self._conversation.memory.mute = True
+
+    def send(self, message: replies.Message) -> None:
+        """Sends a server message of any content."""
+        self._at(0, _Say(message))
 
     # --- the two tasks ---
 
     async def run(self) -> None:
         """Serves the client until either side ends it. Leaves no task behind."""
         faults, number = self._faults, self.ledger.number
-        for age, action in (
-            (faults.go_away_after_s, _GoAway(faults.go_away_time_left_s, faults.go_away_silent)),
-            (faults.close_after_s, _Close(faults.close_code, faults.close_reason)),
-        ):
-            if age is not None:
-                self._at(age, action)
-        cutting = None
-        if faults.cut_after_s is not None:  # not in the agenda: it must come even if the client stops reading
-            cutting = asyncio.get_running_loop().call_later(
-                faults.cut_after_s, self.cut, f"after {faults.cut_after_s} s"
-            )
+        self._plan_the_end()
+        if self._player is not None:
+            self._player.begin(self._clock())
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []  # not in the agenda: they must come even if the client stops reading
+        if faults.cut_after_s is not None:
+            timers.append(loop.call_later(faults.cut_after_s, self.cut, f"after {faults.cut_after_s} s"))
+        if faults.stall_after_s is not None:
+            timers.append(loop.call_later(faults.stall_after_s, self.stall))
         if self._refusal is not None:
             self.close(self._refusal.code, self._refusal.reason)
         hearing = asyncio.create_task(self._hear(), name=f"emulator connection {number} hears")
@@ -160,8 +228,8 @@ class Connection:
         try:
             await asyncio.wait((hearing, speaking), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if cutting is not None:
-                cutting.cancel()
+            for timer in timers:
+                timer.cancel()
             self._leave(clean=False)
             hearing.cancel()
             speaking.cancel()
@@ -174,10 +242,25 @@ class Connection:
             if isinstance(outcome, Exception):
                 raise outcome  # a fault of the emulator, to be seen in the log
 
+    def _plan_the_end(self) -> None:
+        faults = self._faults
+        left_s, away_at = faults.go_away_time_left_s, faults.go_away_after_s
+        if away_at is None:
+            away_at = max(0.0, self._profile.lifetime_s - left_s)
+        if faults.go_away_missing:
+            self._at(away_at + left_s, _Close(faults.go_away_code, faults.go_away_reason))
+        else:
+            self._at(away_at, _GoAway(left_s))
+        if faults.close_after_s is not None:
+            self._at(faults.close_after_s, _Close(faults.close_code, faults.close_reason))
+
     async def _hear(self) -> bool:
         """Reads until the end; true if the client closed and was answered."""
         while True:
             message = await self._socket.receive()
+            if self._stalled:
+                await self._freed.wait()
+                return False
             match message.type:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     if not self._ending:
@@ -224,6 +307,8 @@ class Connection:
 
     def _next(self) -> tuple[_Action | None, float | None]:
         """What is to be done now, or when to look again."""
+        if self._stalled:
+            return None, None
         now = self._clock()
         if self._agenda and self._agenda[0][0] <= now:
             return heapq.heappop(self._agenda)[2], None
@@ -233,12 +318,28 @@ class Connection:
                 return self._said(out), None
             if (due := self._conversation.deadline()) is not None:
                 times.append(due)
+        if self._player is not None:
+            if (played := self._player.due(now)) is not None:
+                return self._played(played), None
+            if (due := self._player.deadline()) is not None:
+                times.append(due)
         return None, min(times, default=None)
+
+    def _played(self, played: str | bytes | Close) -> _Action:
+        if not isinstance(played, Close):
+            return _SayText(played)
+        # 1006 is a connection without a close frame, 1005 a close frame without a code
+        if played.code == 1006:
+            return _Cut("as recorded")
+        return _Close(1000 if played.code == 1005 else played.code, played.reason)
 
     async def _perform(self, action: _Action) -> None:
         match action:
-            case _Say(message):
+            case _Say(message, speech):
                 await self._send(message)
+                self._sent(message, speech=speech)
+            case _SayText(data):
+                await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
             case _Pong(data):
                 await self._socket.pong(data)
             case _Open():
@@ -246,17 +347,43 @@ class Connection:
                 self._open = True
             case _Update(checkpoint, every_s):
                 await self._update(checkpoint, every_s)
-            case _GoAway(time_left_s, silent):
-                self._at(time_left_s, _Close(1011, _DEADLINE_EXPIRED))
-                self._silent |= silent
+            case _GoAway(time_left_s):
+                self._at(time_left_s, _Close(self._faults.go_away_code, self._faults.go_away_reason))
+                self._silent |= self._faults.go_away_silent
                 self._tell(f"goAway, {time_left_s:g} s left")
                 await self._send(replies.go_away(time_left_s))
+            case _Limit():
+                self._check_age()
+            case _Cut(why):
+                self.cut(why)
             case _Close():
                 raise AssertionError("closing is the speaker's last action")
 
     async def _send(self, message: replies.Message) -> None:
         text = json.dumps(message, separators=(",", ":"))
         await (self._socket.send_str(text) if self._text_frames else self._socket.send_bytes(text.encode()))
+
+    def _sent(self, message: replies.Message, *, speech: bool) -> None:
+        """Faults that strike once something was said."""
+        faults = self._faults
+        self._speeches += speech
+        called = "toolCall" in message
+        if (speech and self._speeches == faults.cut_at_speech) or (called and faults.cut_at_call):
+            self.cut("after a toolCall" if called else f"after {self._speeches} messages with speech")
+        if (speech and self._speeches == faults.close_at_speech) or (called and faults.close_at_call):
+            self.close(faults.close_code, faults.close_reason)
+
+    def _check_age(self) -> None:
+        """A session without compression lasts for minutes only (session guide; the close is a choice of ours; E48)."""
+        session, conversation, faults = self.session, self._conversation, self._faults
+        if session is None or conversation is None or conversation.window.slides:
+            return
+        limit_s = faults.video_limit_s if self._filmed else faults.session_limit_s
+        left_s = session.began_at + limit_s - self._clock()
+        if left_s > 0:
+            self._at(left_s, _Limit())
+        else:
+            self.close(1011, DEADLINE_EXPIRED)
 
     async def _say_goodbye(self, close: _Close) -> bool:
         """The closing handshake, which reads on until the client answers; false if it did not.
@@ -280,6 +407,9 @@ class Connection:
         ledger.bytes += len(data)
         if self._refusal is not None:
             return
+        if self._player is not None:
+            self._heard_in_replay(self._player, data)
+            return
         try:
             kind, fields = read(data, self.surface)
             if self._conversation is None:
@@ -295,7 +425,20 @@ class Connection:
             return
         if self._conversation.deadline() is not None:
             self._wake.set()
-        faults = self._faults
+        if not self._filmed and self._conversation.memory.log.counts["video"]:
+            self._filmed = True
+            self._check_age()
+        self._count()
+
+    def _heard_in_replay(self, player: Player, data: str | bytes) -> None:
+        """A recording answers what is sent, whatever it is."""
+        is_setup = player.heard(data, self._clock())
+        self.ledger.messages += not is_setup
+        self._wake.set()
+        self._count()
+
+    def _count(self) -> None:
+        ledger, faults = self.ledger, self._faults
         if ledger.messages == faults.cut_after_messages:
             self.cut(f"after {ledger.messages} messages")
         if ledger.messages == faults.close_after_messages:
@@ -310,6 +453,9 @@ class Connection:
             return
         if faults.close_at_setup:
             raise Refusal(faults.close_code, faults.close_reason)
+        if self._permit is not None:
+            setup = self._permit.use(setup)
+            self._at(self._permit.left_s, _Close(1011, "auth token has expired"))
         admit(setup, self.surface, self._version, self._profile)
         resumption = setup.get("session_resumption", {})
         self._wants_updates = "session_resumption" in setup
@@ -319,11 +465,7 @@ class Connection:
             self._at(pace.refuse_s, _Close(1011, _INTERNAL))
             self._refusal = Refusal(1011, _INTERNAL)
             return
-        session.occupant = self
-        session.lost_idle_at = None
-        session.ledger.connections.append(self.ledger.number)
-        self.session, self.ledger.session = session, session.ledger.number
-        self._tell(f"{'resumed' if self.ledger.resumed else 'new'} session {session.ledger.number}, {setup['model']}")
+        session.memory.mute |= faults.mute_resumed and self.ledger.resumed
         self._conversation = Conversation(
             session.memory,
             setup,
@@ -331,8 +473,16 @@ class Connection:
             self.surface,
             self._clock(),
             checkpoints=self._wants_updates and self._cadence == "turns",
-            empty_messages=faults.empty_messages,
+            faults=faults,
+            script=self._script,
         )
+        session.occupant = self
+        session.lost_idle_at = None
+        session.ledger.connections.append(self.ledger.number)
+        self.session, self.ledger.session = session, session.ledger.number
+        self._tell(f"{'resumed' if self.ledger.resumed else 'new'} session {session.ledger.number}, {setup['model']}")
+        self._filmed = bool(session.memory.log.counts["video"])
+        self._check_age()
         self._at(pace.setup_s, _Open())
         if session.model != setup["model"]:
             self._at(pace.setup_s, _Close(1011, _INTERNAL))
@@ -348,11 +498,15 @@ class Connection:
     def _session(self, model: str, handle: str) -> Session | None:
         """A fresh session, or the one of the handle; ``None`` if that is refused because it is still in use (E42)."""
         if not handle:
-            return self._sessions.create(model)
+            return self._sessions.create(model, self._clock())
         found = self._sessions.find(handle, self.surface)
         if found is None:
-            raise Refusal(1008, _NOT_FOUND)
+            raise self._stale()
         session, checkpoint = found
+        valid_s = self._faults.handle_valid_s
+        valid_s = _HANDLE_VALID_S[self.surface] if valid_s is None else valid_s
+        if session.occupant is None and self._clock() - session.left_at >= valid_s:
+            raise self._stale()
         lost_at = session.lost_idle_at
         settling = lost_at is not None and self._clock() - lost_at < self._faults.refuse_resume_s
         if session.occupant is not None or settling:
@@ -361,25 +515,41 @@ class Connection:
         self.ledger.resumed = True
         return session
 
+    def _stale(self) -> Refusal:
+        refusal = _STALE[self._faults.handle_refusal]
+        return Refusal(refusal.code, refusal.reason)
+
     # --- what is said ---
 
     def _said(self, out: Outgoing) -> _Action:
+        match out.act:
+            case answers.GoAway(time_left_s):
+                return _GoAway(time_left_s)
+            case answers.Cut():
+                return _Cut("by the script")
+            case Close(code=code, reason=reason):
+                return _Close(code, reason)
+            case None:
+                pass
         if out.ends_turn:
             self._tell(f"turn complete: {out.text}" if out.text else "turn complete, nothing said")
             if out.checkpoint is not None:
                 self._at(self._profile.pace.update_after_turn_s, _Update(out.checkpoint, None))
-        return _Say(out.message)
+        return _Say(out.message, speech=out.speech_s > 0)
 
     async def _update(self, checkpoint: Checkpoint | None, every_s: float | None) -> None:
         if self.session is None or self._silent:
+            return
+        if every_s is not None:
+            self._at(every_s, _Update(None, every_s))
+        if self._faults.unresumable:
+            await self._send(replies.update("", None))
             return
         handle = self._sessions.issue(self.session, self.surface, checkpoint)
         with_index = checkpoint is not None and self._transparent and not self._faults.omit_index
         await self._send(
             replies.update(handle, checkpoint.last_message if checkpoint is not None and with_index else None)
         )
-        if every_s is not None:
-            self._at(every_s, _Update(None, every_s))
 
     # --- the end ---
 
@@ -399,5 +569,7 @@ class Connection:
         if session is None or conversation is None or session.occupant is not self:
             return
         session.occupant = None
+        session.left_at = self._clock()
         if not clean and conversation.idle:
-            session.lost_idle_at = self._clock()
+            session.lost_idle_at = session.left_at
+        conversation.leave()

@@ -2,49 +2,167 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final, Literal
+
 import msgspec
 
-__all__ = ["Faults"]
+from gemini_live.emulator.knobs import check_numbers, knob
+from gemini_live.errors import ConfigError
+
+__all__ = ["DEADLINE_EXPIRED", "Faults"]
+
+DEADLINE_EXPIRED: Final = "Deadline expired before operation could complete."
+"""What the service says when a connection or a session has become too old."""
 
 
-class Faults(msgspec.Struct, frozen=True, kw_only=True):
+class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Faults of a connection. Ages are seconds since the upgrade, in real time whatever the pace is.
 
-    Attributes:
-        connections: how many connections they strike, counted from the emulator's first, or from the moment when
-            `Emulator.faults` was set; ``None`` strikes all.
-        http_status: the upgrade is answered with this status instead, such as 429 or 503.
-        pong_delay_s: pings are answered so late; up to 30 s was seen.
-        go_away_after_s: age at which goAway is sent. The connection is closed with 1011 when its time is over (E45).
-        go_away_time_left_s: the ``timeLeft`` of that goAway.
-        go_away_silent: says nothing more after goAway, as some servers do.
-        cut_after_s: age at which the TCP connection is aborted without a close frame (E46).
-        cut_after_messages: the same after so many client messages, not counting the setup.
-        cut_at_setup: the same instead of answering the setup.
-        close_after_s: age at which the connection is closed with ``close_code`` and ``close_reason``.
-        close_after_messages: the same after so many client messages.
-        close_at_setup: the same instead of answering the setup.
-        close_code: any code that a close frame may hold.
-        close_reason: cut to 123 bytes of UTF-8.
-        empty_messages: sends ``{}`` and ``{"serverContent":{}}`` before every piece of speech (E29).
-        omit_index: leaves out ``lastConsumedClientMessageIndex``, which was seen on Vertex AI (E44).
-        refuse_resume_s: a session that was lost while idle refuses to be resumed for so long; 1.5 s was measured (E42).
+    A field's description is its line in ``gemini-live emulator --help``, which is made from here. On the control
+    endpoint the names are in camelCase.
+
+    Raises:
+        ConfigError: a negative number, or a status or close code that does not exist.
     """
 
-    connections: int | None = None
-    http_status: int | None = None
-    pong_delay_s: float = 0.0
-    go_away_after_s: float | None = None
-    go_away_time_left_s: float = 50.0
-    go_away_silent: bool = False
-    cut_after_s: float | None = None
-    cut_after_messages: int | None = None
-    cut_at_setup: bool = False
-    close_after_s: float | None = None
-    close_after_messages: int | None = None
-    close_at_setup: bool = False
-    close_code: int = 1011
-    close_reason: str = "Internal error encountered."
-    empty_messages: bool = False
-    omit_index: bool = False
-    refuse_resume_s: float = 0.0
+    connections: Annotated[
+        int | None,
+        knob(
+            "whom faults strike",
+            "only so many connections suffer, counted from the first, or from the last change of the faults",
+            option="fault-connections",
+        ),
+    ] = None
+
+    http_status: Annotated[
+        int | None, knob("faults of the connection", "answer the upgrade with this status instead, such as 429 or 503")
+    ] = None
+    pong_delay_s: Annotated[
+        float, knob("faults of the connection", "answer pings so late; 8 to 30 s was measured under load")
+    ] = 0.0
+    stall_after_s: Annotated[
+        float | None,
+        knob(
+            "faults of the connection",
+            "at this age neither read nor write any more, and keep the TCP connection: a half-open line",
+        ),
+    ] = None
+    empty_messages: Annotated[
+        bool,
+        knob("faults of the connection", 'send {} and {"serverContent":{}} before each piece of speech, as 3.8 does'),
+    ] = False
+
+    go_away_after_s: Annotated[
+        float | None,
+        knob("goAway", "send goAway at this age (default: the model's age limit less the time left)"),
+    ] = None
+    go_away_time_left_s: Annotated[float, knob("goAway", "what goAway says is left; 50 s and 60 s were seen")] = 50.0
+    go_away_silent: Annotated[bool, knob("goAway", "say nothing more after goAway, as some servers do")] = False
+    go_away_missing: Annotated[bool, knob("goAway", "end without having said goAway, as was seen too")] = False
+    go_away_code: Annotated[int, knob("goAway", "close with it when the time is over; 1000, 1001, 1008 were seen")] = (
+        1011
+    )
+    go_away_reason: Annotated[str, knob("goAway", "the text of that close")] = DEADLINE_EXPIRED
+
+    cut_at_setup: Annotated[bool, knob("cuts: TCP ends without a close frame", "instead of answering the setup")] = (
+        False
+    )
+    cut_after_s: Annotated[float | None, knob("cuts: TCP ends without a close frame", "at this age")] = None
+    cut_after_messages: Annotated[
+        int | None,
+        knob("cuts: TCP ends without a close frame", "after so many client messages, not counting the setup"),
+    ] = None
+    cut_at_speech: Annotated[
+        int | None, knob("cuts: TCP ends without a close frame", "after so many messages with speech")
+    ] = None
+    cut_at_call: Annotated[
+        bool, knob("cuts: TCP ends without a close frame", "after a toolCall, before its answer")
+    ] = False
+    cut_mid_frame: Annotated[
+        bool,
+        knob("cuts: TCP ends without a close frame", "every cut leaves the first half of a frame on the wire"),
+    ] = False
+
+    close_at_setup: Annotated[bool, knob("closes", "instead of answering the setup")] = False
+    close_after_s: Annotated[float | None, knob("closes", "at this age")] = None
+    close_after_messages: Annotated[int | None, knob("closes", "after so many client messages")] = None
+    close_at_speech: Annotated[int | None, knob("closes", "after so many messages with speech")] = None
+    close_at_call: Annotated[bool, knob("closes", "after a toolCall, before its answer")] = False
+    close_code: Annotated[int, knob("closes", "with this code")] = 1011
+    close_reason: Annotated[str, knob("closes", "and this text, cut to 123 bytes of UTF-8")] = (
+        "Internal error encountered."
+    )
+
+    mute_after_turns: Annotated[
+        int | None,
+        knob(
+            "poisoned sessions", "transcribe, but never answer, once so many turns were answered; 0 is from the start"
+        ),
+    ] = None
+    mute_resumed: Annotated[
+        bool, knob("poisoned sessions", "a resumed session transcribes, but never answers any more")
+    ] = False
+    phantom_interruptions: Annotated[
+        bool, knob("poisoned sessions", "send interrupted right after each turnComplete, with no user about")
+    ] = False
+
+    close_on_input_during_call: Annotated[
+        bool, knob("faults of tools", "close with 1008 on audio or text while a call is pending, as 2.5 does at times")
+    ] = False
+    close_on_unknown_call: Annotated[
+        bool,
+        knob("faults of tools", "close with 1008 on the answer to a call that is not pending (default: ignore it)"),
+    ] = False
+    answers_without_id: Annotated[
+        bool, knob("faults of tools", "take answers without id on the Developer API too (default: close with 1007)")
+    ] = False
+
+    refuse_resume_s: Annotated[
+        float,
+        knob("faults of resumption", "a session lost while idle refuses to be resumed for so long; 1.5 s was measured"),
+    ] = 0.0
+    handle_valid_s: Annotated[
+        float | None,
+        knob(
+            "faults of resumption",
+            "how long handles are good after the last connection "
+            "(default: 2 h on the Developer API, 24 h on Vertex AI; both documented)",
+        ),
+    ] = None
+    handle_refusal: Annotated[
+        Literal["session", "entity", "handle"],
+        knob(
+            "faults of resumption",
+            "how a bad handle is refused: 1008 session not found, 1008 Requested entity was not found, "
+            "1007 Invalid session handle",
+        ),
+    ] = "session"
+    unresumable: Annotated[
+        bool, knob("faults of resumption", "send updates without a handle: cannot be resumed from here")
+    ] = False
+    omit_index: Annotated[
+        bool, knob("faults of resumption", "leave out lastConsumedClientMessageIndex, as was seen on Vertex AI")
+    ] = False
+
+    session_limit_s: Annotated[
+        float, knob("limits", "how long a session lasts without contextWindowCompression (documented: 15 min)")
+    ] = 900.0
+    video_limit_s: Annotated[float, knob("limits", "and how long if it has video (documented: 2 min)")] = 120.0
+    context_tokens: Annotated[
+        int, knob("limits", "size of the context; full, and not compressed, it closes with 1007")
+    ] = 131_072
+    max_connections: Annotated[
+        int | None, knob("limits", "so many at once; one more is closed with 1011 RESOURCE_EXHAUSTED")
+    ] = None
+    max_connections_status: Annotated[
+        bool, knob("limits", "... or is refused with HTTP 429 at the upgrade, as on Vertex AI")
+    ] = False
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "faults")
+        for name in ("close_code", "go_away_code"):
+            code: int = getattr(self, name)
+            if not 1000 <= code <= 4999 or code in {1004, 1005, 1006, 1015}:
+                raise ConfigError(f"{name}: no close frame can hold {code}", path=f"faults.{name}")
+        if self.http_status is not None and not 300 <= self.http_status <= 599:
+            raise ConfigError(f"http_status {self.http_status} refuses nothing", path="faults.http_status")

@@ -101,6 +101,11 @@ class SessionLedger:
         return list(self.memory.history)
 
     @property
+    def system_instruction(self) -> str:
+        """The one in force: the setup's, or that of the last contextUpdate."""
+        return self.memory.instruction
+
+    @property
     def answers(self) -> int:
         """Answers that were spoken to their end."""
         return self.memory.answers

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gemini_live.emulator.ear import Ear
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gemini_live.emulator.ledger import Log, Samples
+    from gemini_live.emulator.script import Reply
 
 __all__ = ["Ask", "Call", "Checkpoint", "Memory"]
 
@@ -22,6 +25,10 @@ class Ask(NamedTuple):
     """What the user said, 16 kHz, and the answer will repeat; ``None`` lets the emulator hum."""
     may_call: bool = False
     """Functions that the text names are called before it is answered."""
+    reply: tuple[Reply, ...] | None = None
+    """What a script answers instead."""
+    by_user: bool = False
+    """It is the user's turn, not the answer to a call."""
 
 
 class Call(NamedTuple):
@@ -29,6 +36,7 @@ class Call(NamedTuple):
 
     name: str
     blocking: bool
+    args: Mapping[str, Any] = {}
 
 
 class Memory:
@@ -47,6 +55,11 @@ class Memory:
         issued: function calls so far.
         waiting: what is to be answered after the present answer, where the user may not interrupt.
         seeded: the initial history is complete.
+        instruction: the system instruction in force.
+        forgotten: tokens that the sliding window has dropped.
+        given_up: calls that the user has interrupted since his last turn.
+        fired: how often each rule of a script has fired.
+        mute: it will never answer any more (a poisoned session).
     """
 
     def __init__(self, log: Log) -> None:
@@ -62,6 +75,11 @@ class Memory:
         self.issued = 0
         self.waiting: list[Ask] = []
         self.seeded = False
+        self.instruction = ""
+        self.forgotten = 0
+        self.given_up: list[Call] = []
+        self.fired: Counter[int] = Counter()
+        self.mute = False
 
     def mark(self) -> Memory:
         """This state as it is now, to be kept; `branch` makes it live again."""
@@ -79,6 +97,8 @@ class Memory:
         other.calls, other.results, other.waiting = self.calls.copy(), self.results.copy(), self.waiting.copy()
         other.utterances, other.answers, other.interruptions = self.utterances, self.answers, self.interruptions
         other.issued, other.seeded = self.issued, self.seeded
+        other.instruction, other.forgotten, other.mute = self.instruction, self.forgotten, self.mute
+        other.given_up, other.fired = self.given_up.copy(), self.fired.copy()
         return other
 
 

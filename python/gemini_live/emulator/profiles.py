@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-__all__ = ["AUDIO_MODELS", "PROFILES", "TEXT_MODELS", "VOICES", "Pace", "Profile"]
+from gemini_live.emulator.knobs import check_numbers, knob
+from gemini_live.errors import ConfigError
+
+__all__ = ["AUDIO_MODELS", "PROFILES", "TEXT_MODELS", "TRANSCRIBE_MODELS", "VOICES", "Pace", "Profile"]
 
 AUDIO_MODELS: Final = (
     "gemini-3.8-live",
@@ -21,12 +24,14 @@ AUDIO_MODELS: Final = (
 )
 """Models that answer with ``AUDIO`` only (model pages)."""
 
-TEXT_MODELS: Final = (
+TRANSCRIBE_MODELS: Final = (
     "gemini-3.5-transcribe-live",
     "gemini-3.5-transcribe",
     "gemini-3.5-transcribe-live-preview",
-    "gemini-robotics-er-2-streaming-preview",
 )
+"""Models that only transcribe."""
+
+TEXT_MODELS: Final = (*TRANSCRIBE_MODELS, "gemini-robotics-er-2-streaming-preview")
 """Models whose sessions have the modality ``TEXT`` (model pages)."""
 
 VOICES: Final = (
@@ -38,27 +43,49 @@ VOICES: Final = (
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things take, in seconds. The defaults are what was measured on gemini-3.8-live.
+    """How long things take. The defaults are what was measured on gemini-3.8-live.
 
-    Attributes:
-        setup_s: from the setup message to setupComplete.
-        think_s: from the end of the user's turn to the first audio; with 0.7 s of silence this makes 1.2 s.
-        speed: how many times faster than real time audio is sent; ``inf`` sends all of it at once.
-        hold: turnComplete comes at the first audio plus this many times the audio's duration; 1 is the service.
-        first_update_s: from setupComplete to the first sessionResumptionUpdate.
-        update_every_s: between two updates, for profiles that send them all the time.
-        update_after_turn_s: from turnComplete to the update, for profiles that send one for each turn.
-        refuse_s: from the setup to the close, when a resume is refused.
+    Raises:
+        ConfigError: a negative number, or a speed of 0.
     """
 
-    setup_s: float = 0.25
-    think_s: float = 0.5
-    speed: float = 5.0
-    hold: float = 1.0
-    first_update_s: float = 0.1
-    update_every_s: float = 1.2
-    update_after_turn_s: float = 0.05
-    refuse_s: float = 0.5
+    setup_s: Annotated[
+        float, knob("pace", "from the setup to setupComplete; 0.22 to 0.34 s was measured", option="pace-setup")
+    ] = 0.25
+    think_s: Annotated[
+        float,
+        knob("pace", "from the end of the user's turn to the first audio, after the silence", option="pace-think"),
+    ] = 0.5
+    speed: Annotated[
+        float, knob("pace", "times faster than real time that speech is sent; inf is at once", option="pace-speed")
+    ] = 5.0
+    hold: Annotated[
+        float,
+        knob("pace", "turnComplete comes at the first audio plus this many times its duration", option="pace-hold"),
+    ] = 1.0
+    first_update_s: Annotated[
+        float, knob("pace", "from setupComplete to the first sessionResumptionUpdate", option="pace-first-update")
+    ] = 0.1
+    update_every_s: Annotated[
+        float, knob("pace", "between two updates, for models that send them all the time", option="pace-update-every")
+    ] = 1.2
+    update_after_turn_s: Annotated[
+        float,
+        knob(
+            "pace", "from turnComplete to the update, for those that send one a turn", option="pace-update-after-turn"
+        ),
+    ] = 0.05
+    refuse_s: Annotated[
+        float, knob("pace", "from the setup to the close of a refused resume; 0.5 to 1.6 s", option="pace-refuse")
+    ] = 0.5
+    waits: Annotated[
+        float, knob("pace", "waits of scripts and replays take this many times as long", option="pace-waits")
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "pace")
+        if self.speed == 0:
+            raise ConfigError("speed 0 would never say anything", path="pace.speed")
 
     @classmethod
     def compressed(cls) -> Pace:
@@ -72,46 +99,102 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
             update_every_s=0.05,
             update_after_turn_s=0,
             refuse_s=0.05,
+            waits=0,
         )
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What a generation of models does. The path of the upgrade says whose API is spoken; see `Emulator`.
 
+    The defaults are gemini-3.8-live's. A field's description is its line in ``gemini-live emulator --help``.
+
     Attributes:
         name: for people.
         surface: ``"vertex"`` serves the Vertex AI paths only; ``None`` serves both.
-        several_fields: one message may hold audio and its transcription (3.x); otherwise one field each (2.5).
-        whole_sentences: the input transcription comes as one sentence (3.x) instead of word by word (2.5).
-        voice_activity: sends ``voiceActivity`` unasked. Vertex AI sends it when ``explicitVadSignal`` asks.
-        role: says ``"role": "model"`` in a model turn (3.x, and all of Vertex AI).
-        updates: the cadence of sessionResumptionUpdate on the Developer API; on Vertex AI it is always ``"turns"``.
-        media_chunks: still takes ``realtimeInput.mediaChunks``.
-        content_after_first_turn: takes clientContent all session, not only before the model's first turn.
-        cancels_calls: interrupting a pending tool call sends toolCallCancellation.
         pace: how long things take.
         models: model ids, without ``models/``, that exist besides the service's own.
     """
 
     name: str
     surface: Literal["vertex"] | None = None
-    several_fields: bool = True
-    whole_sentences: bool = True
-    voice_activity: bool = True
-    role: bool = True
-    updates: Literal["once", "periodic", "turns"] = "once"
-    media_chunks: bool = False
-    content_after_first_turn: bool = True
-    cancels_calls: bool = False
+
+    several_fields: Annotated[
+        bool, knob("model", "one message may hold audio and its transcription (3.x), or one field each (2.5)")
+    ] = True
+    whole_sentences: Annotated[
+        bool, knob("model", "the input is transcribed as one sentence (3.x), or word by word (2.5)")
+    ] = True
+    voice_activity: Annotated[
+        bool, knob("model", "send voiceActivity unasked; Vertex AI sends it if explicitVadSignal asks")
+    ] = True
+    role: Annotated[bool, knob("model", "say the role in a model turn (3.x, and all of Vertex AI)")] = True
+    updates: Annotated[
+        Literal["once", "periodic", "turns"],
+        knob("model", "when sessionResumptionUpdate comes; on Vertex AI it is always after turns"),
+    ] = "once"
+    media_chunks: Annotated[bool, knob("model", "still take realtimeInput.mediaChunks")] = False
+    content_after_first_turn: Annotated[
+        bool, knob("model", "take clientContent all session, not only before the model's first turn")
+    ] = True
+    thoughts: Annotated[
+        Literal["never", "asked", "unasked"],
+        knob(
+            "model", "begin an answer with a thought: never (3.8), if includeThoughts asks, or unless it is off (2.5)"
+        ),
+    ] = "never"
+    steps: Annotated[
+        int, knob("model", "turnComplete comes so often with IN_PROGRESS before it comes with IDLE; 0 says neither")
+    ] = 0
+    transcribes: Annotated[
+        bool, knob("model", "only transcribe, with interim results; transcribe models do so by themselves")
+    ] = False
+
+    behavior: Annotated[
+        Literal["BLOCKING", "NON_BLOCKING"],
+        knob("model", "what a function is whose declaration does not say (measured on 3.8; documented elsewhere)"),
+    ] = "NON_BLOCKING"
+    other_behavior: Annotated[
+        Literal["taken", "ignored", "refused"], knob("model", "what becomes of a declaration that says the other one")
+    ] = "taken"
+    scheduling: Annotated[bool, knob("model", "heed the scheduling of answers; extended thinking does not")] = True
+    cancels_calls: Annotated[
+        bool, knob("model", "interrupting a pending call sends toolCallCancellation (2.x; never seen on 3.8)")
+    ] = False
+    reissues_calls: Annotated[
+        bool, knob("model", "call again, with a new id, when the user has interrupted a call (seen on 3.8)")
+    ] = False
+    call_ids: Annotated[bool, knob("model", "give calls an id; Vertex AI once did not")] = True
+    lifetime_s: Annotated[
+        float, knob("model", "how long a connection lasts: 58:00 was measured on 3.8, 10 min is documented")
+    ] = 3_480.0
+
     pace: Pace = Pace()
     models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "profile")
 
 
 PROFILES: Final = {
     profile.name: profile
     for profile in (
         Profile(name="3.8"),
-        Profile(name="3.1", updates="periodic", content_after_first_turn=False),
+        Profile(
+            name="3.8-extended-thinking",
+            thoughts="asked",
+            steps=1,
+            other_behavior="refused",
+            scheduling=False,
+        ),
+        Profile(
+            name="3.1",
+            updates="periodic",
+            content_after_first_turn=False,
+            thoughts="asked",
+            behavior="BLOCKING",
+            other_behavior="ignored",
+            lifetime_s=600.0,
+        ),
         Profile(
             name="2.5",
             several_fields=False,
@@ -120,9 +203,12 @@ PROFILES: Final = {
             role=False,
             updates="periodic",
             media_chunks=True,
+            thoughts="unasked",
+            behavior="BLOCKING",
             cancels_calls=True,
+            lifetime_s=600.0,
         ),
-        Profile(name="vertex", surface="vertex", updates="turns"),
+        Profile(name="vertex", surface="vertex", updates="turns", lifetime_s=600.0),
     )
 }
 """The profiles by name; ``msgspec.structs.replace`` makes others from them."""

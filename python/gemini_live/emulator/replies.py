@@ -19,11 +19,15 @@ __all__ = [
     "duration",
     "generation_complete",
     "go_away",
+    "grounding",
     "input_transcription",
+    "interim_transcription",
     "interrupted",
     "output_transcription",
     "setup_complete",
     "speech",
+    "text",
+    "thought",
     "tool_call",
     "tool_call_cancellation",
     "turn_complete",
@@ -54,15 +58,44 @@ def speech(data: bytes, surface: SurfaceName, *, role: bool) -> Message:
     return {"serverContent": {"modelTurn": ({"role": "model"} if role else {}) | {"parts": [part]}}}
 
 
-def output_transcription(text: str, *, finished: bool = False) -> Message:
+def thought(words: str, *, role: bool) -> Message:
+    """What the model thinks, which is not part of the answer (E30)."""
+    return _turn({"text": words, "thought": True}, role=role)
+
+
+def text(words: str, *, role: bool) -> Message:
+    """A piece of a written answer, on models that write."""
+    return _turn({"text": words}, role=role)
+
+
+def _turn(part: Message, *, role: bool) -> Message:
+    return {"serverContent": {"modelTurn": ({"role": "model"} if role else {}) | {"parts": [part]}}}
+
+
+def output_transcription(fields: Message) -> Message:
     """What the model says; a delta."""
-    fields = ({"text": text} if text else {}) | ({"finished": True} if finished else {})
     return {"serverContent": {"outputTranscription": fields}}
 
 
-def input_transcription(text: str) -> Message:
+def input_transcription(fields: Message) -> Message:
     """What the user said; a delta."""
-    return {"serverContent": {"inputTranscription": {"text": text}}}
+    return {"serverContent": {"inputTranscription": fields}}
+
+
+def interim_transcription(fields: Message) -> Message:
+    """What the user seems to be saying; each replaces the one before it."""
+    return {"serverContent": {"interimInputTranscription": fields}}
+
+
+def grounding(query: str, answer: str) -> Message:
+    """Where the answer is said to come from, as with the tool googleSearch."""
+    metadata = {
+        "groundingChunks": [{"web": {"uri": "https://example.com/1", "title": "example.com", "domain": "example.com"}}],
+        "groundingSupports": [{"segment": {"endIndex": len(answer), "text": answer}, "groundingChunkIndices": [0]}],
+        "webSearchQueries": [query],
+        "searchEntryPoint": {"renderedContent": "<div>example.com</div>"},
+    }
+    return {"serverContent": {"groundingMetadata": metadata}}
 
 
 def generation_complete() -> Message:
@@ -75,26 +108,36 @@ def interrupted() -> Message:
     return {"serverContent": {"interrupted": True}}
 
 
-def turn_complete(usage_metadata: Message, surface: SurfaceName, *, reason: str = "") -> Message:
+def turn_complete(usage_metadata: Message, surface: SurfaceName, *, reason: str = "", status: str = "") -> Message:
     """The end of a turn, and its usage in the same message; Vertex AI adds empty grounding metadata."""
     content: Message = {"turnComplete": True}
     if reason:
         content["turnCompleteReason"] = reason
+    if status:
+        content["interactionStatus"] = status
     if surface == "vertex":
         content["groundingMetadata"] = {}
     return {"serverContent": content, "usageMetadata": usage_metadata}
 
 
-def usage(prompt: Mapping[str, int], response: Mapping[str, int], surface: SurfaceName) -> Message:
-    """Token counts by modality; Vertex AI says ``candidates`` where the Developer API says ``response``."""
+def usage(prompt: Mapping[str, int], response: Mapping[str, int], surface: SurfaceName, thoughts: int = 0) -> Message:
+    """Token counts by modality.
+
+    Vertex AI says ``candidates`` where the Developer API says ``response``, and lists AUDIO there without a count if
+    nothing was spoken. Thoughts are not part of the total (both as recorded).
+    """
     answer = "candidates" if surface == "vertex" else "response"
     counts = {"promptTokenCount": sum(prompt.values()), f"{answer}TokenCount": sum(response.values())}
     counts["totalTokenCount"] = sum(counts.values())
     fields: Message = {name: count for name, count in counts.items() if count}
     for name, details in (("promptTokensDetails", prompt), (f"{answer}TokensDetails", response)):
         listed = [{"modality": modality, "tokenCount": count} for modality, count in details.items() if count]
+        if not listed and surface == "vertex" and name.startswith("candidates"):
+            fields[name] = [{"modality": "AUDIO"}]
         if listed:
             fields[name] = listed
+    if thoughts:
+        fields["thoughtsTokenCount"] = thoughts
     if surface == "vertex":
         fields["trafficType"] = "ON_DEMAND"
     return fields
@@ -105,9 +148,15 @@ def voice_activity(kind: str, offset_s: float) -> Message:
     return {"serverContent": {}, "voiceActivity": {"type": kind, "audioOffset": f"{offset_s:.3f}s"}}
 
 
-def tool_call(calls: Iterable[tuple[str, str]]) -> Message:
-    """Calls as pairs of id and name, without arguments."""
-    return {"toolCall": {"functionCalls": [{"id": call, "name": name, "args": {}} for call, name in calls]}}
+def tool_call(calls: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Message:
+    """Calls as triples of id, name and arguments; an empty id is left out."""
+    return {
+        "toolCall": {
+            "functionCalls": [
+                ({"id": call} if call else {}) | {"name": name, "args": args} for call, name, args in calls
+            ]
+        }
+    }
 
 
 def tool_call_cancellation(ids: Iterable[str]) -> Message:
@@ -116,8 +165,11 @@ def tool_call_cancellation(ids: Iterable[str]) -> Message:
 
 
 def update(handle: str, index: int | None) -> Message:
-    """A handle to resume from; with the index of the last message that its state contains, counted from 1."""
-    fields: Message = {"newHandle": handle, "resumable": True}
+    """A handle to resume from; with the index of the last message that its state contains, counted from 1.
+
+    Without a handle the session cannot be resumed from here.
+    """
+    fields: Message = {"newHandle": handle, "resumable": True} if handle else {}
     if index:
         fields["lastConsumedClientMessageIndex"] = str(index)
     return {"sessionResumptionUpdate": fields}

@@ -211,4 +211,12 @@ MESSAGES: Final[dict[str, dict[str, str]]] = {
     "FunctionResponsePart": {"inline_data": "Blob", "file_data": "FileData"},
     "ContextUpdate": {"system_instruction": "Content", "tools": "ToolList"},
     "ToolList": {"tools": "Tool[]"},
+    # --- the body of POST auth_tokens, by the names of the wire: liveConnectConstraints is only the SDK's ---
+    "AuthToken": {
+        "uses": "int32",
+        "expire_time": "string",
+        "new_session_expire_time": "string",
+        "bidi_generate_content_setup": "Setup",
+        "field_mask": "string",
+    },
 }

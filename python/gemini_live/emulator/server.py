@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 import re
 import ssl
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 import trustme
 from aiohttp import WSCloseCode, web
 
 from gemini_live.emulator.connection import CLOSE_TIMEOUT_S, Connection
+from gemini_live.emulator.control import PREFIX, Control
 from gemini_live.emulator.faults import Faults
 from gemini_live.emulator.ledger import ConnectionLedger, Ledger
 from gemini_live.emulator.profiles import PROFILES, Pace, Profile
+from gemini_live.emulator.replay import read_recording
+from gemini_live.emulator.script import Rule, Script, load
 from gemini_live.emulator.sessions import Sessions
+from gemini_live.emulator.tokens import Pass, Tokens
 from gemini_live.emulator.wire import Refusal, SurfaceName
 from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 __all__ = ["Emulator", "serve"]
@@ -42,6 +47,9 @@ _NOBODY: Final = Refusal(
     "Method doesn't allow unregistered callers (callers without established identity). "
     "Please use API Key or other form of API consumer identity to call this API.",
 )
+_FULL: Final = Refusal(1011, "RESOURCE_EXHAUSTED: Maximum concurrent sessions exceeded.")
+_TOKENS: Final = re.compile(r"/+(v1alpha|v1beta)/auth_tokens")
+_HTTP_STATUS: Final = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED"}
 _MAX_MESSAGE: Final = 64 << 20
 _GOODBYE_S: Final = 0.03
 """How long leaving waits for clients to answer a close frame."""
@@ -63,6 +71,7 @@ class Emulator:
         profile: as in use.
         faults: for the connections that come from now on; may be set at any time.
         ledger: what got across.
+        tokens: the ephemeral tokens that were made here; their clock may be set.
         ca_pem: the certificate authority that clients must trust, PEM; ``b""`` without TLS.
     """
 
@@ -75,6 +84,8 @@ class Emulator:
         api_key: str | None = None,
         compress_time: bool = False,
         text_frames: bool = False,
+        script: Script | Sequence[Rule | Mapping[str, Any]] | str | Path | None = None,
+        replay: str | Path | None = None,
         record: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -86,7 +97,10 @@ class Emulator:
             profile = PROFILES[profile]
         self.profile = msgspec.structs.replace(profile, pace=Pace.compressed()) if compress_time else profile
         self.ledger = Ledger()
+        self.tokens = Tokens()
         self.ca_pem = b""
+        self._script = None if script is None else load(script)
+        self._recording = None if replay is None else read_recording(replay)
         self._faults = faults or Faults()
         self._faults_since = 0
         self._tls = tls
@@ -111,7 +125,9 @@ class Emulator:
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
         app = web.Application()
+        app.router.add_route("*", PREFIX + "{what}", Control(self).answer)
         app.router.add_get("/{path:.*}", self._upgrade)
+        app.router.add_post("/{path:.*}", self._make_token)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
         await runner.setup()
         try:
@@ -190,10 +206,34 @@ class Emulator:
         for connection in self.connections:
             await connection.go_away(time_left_s)
 
-    def cut(self) -> None:
-        """Aborts every open TCP connection without a close frame (E46)."""
+    def cut(self, *, mid_frame: bool = False) -> None:
+        """Ends every open TCP connection without a close frame (E46).
+
+        Args:
+            mid_frame: leaves the first half of a frame on the wire.
+        """
         for connection in self.connections:
-            connection.cut()
+            connection.cut(mid_frame=mid_frame)
+
+    def stall(self) -> None:
+        """No open connection is read or written any more; all of them stay open."""
+        for connection in self.connections:
+            connection.stall()
+
+    def interrupt(self) -> None:
+        """On every connection, as if the user had cut in; a phantom where the model says nothing (E47)."""
+        for connection in self.connections:
+            connection.interrupt()
+
+    def poison(self) -> None:
+        """The sessions of all connections go on to transcribe, and never answer any more (E47)."""
+        for connection in self.connections:
+            connection.poison()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends a server message of any content on every open connection."""
+        for connection in self.connections:
+            connection.send(message)
 
     async def close_connections(self, code: int = 1011, reason: str = "") -> None:
         """Closes every open connection with a close frame, and waits until it is done.
@@ -226,7 +266,12 @@ class Emulator:
         if faults.http_status is not None:
             self._tell(f"upgrade refused with {faults.http_status}")
             return web.Response(status=faults.http_status)
-        refusal = self._authenticate(request, surface, constrained=constrained)
+        refusal, permit = self._authenticate(request, surface, constrained=constrained)
+        if faults.max_connections is not None and len(self._connections) >= faults.max_connections:
+            if faults.max_connections_status:
+                self._tell("upgrade refused with 429")
+                return web.Response(status=429)
+            refusal = refusal or _FULL
         socket = web.WebSocketResponse(
             autoping=False, autoclose=False, compress=False, max_msg_size=_MAX_MESSAGE, timeout=1.0
         )
@@ -246,6 +291,11 @@ class Emulator:
             sessions=self._sessions,
             ledger=ledger,
             refusal=refusal,
+            permit=permit,
+            script=self._script,
+            player=None
+            if self._recording is None or refusal is not None
+            else self._recording.player(ledger.number - 1, self.profile.pace.waits),
             text_frames=self._text_frames,
             tell=self._tell,
         )
@@ -263,7 +313,9 @@ class Emulator:
                 return surface, match[1], bool(match[2])
         raise web.HTTPNotFound
 
-    def _authenticate(self, request: web.Request, surface: SurfaceName, *, constrained: bool) -> Refusal | None:
+    def _authenticate(
+        self, request: web.Request, surface: SurfaceName, *, constrained: bool
+    ) -> tuple[Refusal | None, Pass | None]:
         """Who may come in: the Developer API upgrades first and then closes (E2), Vertex AI answers 401 (E3)."""
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
         key = request.query.get("key") or request.headers.get("x-goog-api-key", "")
@@ -272,13 +324,35 @@ class Emulator:
             if not self._is_valid(bearer or key or ""):
                 self._tell("upgrade refused with 401")
                 raise web.HTTPUnauthorized
-            return None
+            return None, None
         if constrained:
             token = request.query.get("access_token") or (credential.strip() if scheme.lower() == "token" else "")
-            return None if token.startswith("auth_tokens/") else _NOBODY
+            permit = self.tokens.find(token)
+            # where any key will do, so will any token: it allows everything
+            known = permit is not None or (token.startswith("auth_tokens/") and self._api_key is None)
+            return None if known else _NOBODY, permit
         if not key or key.startswith("auth_tokens/"):
-            return _NOBODY
-        return None if self._is_valid(key) else _BAD_KEY
+            return _NOBODY, None
+        return None if self._is_valid(key) else _BAD_KEY, None
+
+    async def _make_token(self, request: web.Request) -> web.Response:
+        """``POST auth_tokens``: on the Developer API only (E49)."""
+        if _TOKENS.fullmatch(request.path) is None or self.profile.surface == "vertex":
+            raise web.HTTPNotFound
+        try:
+            self._check_key(request.query.get("key") or request.headers.get("x-goog-api-key") or "")
+            name = self.tokens.make(await request.read())
+        except Refusal as refusal:
+            error = {"code": refusal.code, "message": refusal.reason, "status": _HTTP_STATUS[refusal.code]}
+            return web.json_response({"error": error}, status=refusal.code)
+        self._tell("made a token")
+        return web.json_response({"name": name})
+
+    def _check_key(self, key: str) -> None:
+        if not key or key.startswith("auth_tokens/"):
+            raise Refusal(403, _NOBODY.reason)
+        if not self._is_valid(key):
+            raise Refusal(400, _BAD_KEY.reason)
 
     def _is_valid(self, credential: str) -> bool:
         return bool(credential) if self._api_key is None else credential == self._api_key
@@ -299,6 +373,8 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
     api_key: str | None = None,
     compress_time: bool = False,
     text_frames: bool = False,
+    script: Script | Sequence[Rule | Mapping[str, Any]] | str | Path | None = None,
+    replay: str | Path | None = None,
     record: bool = True,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -323,13 +399,15 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
         api_key: the key, or bearer token, that clients must have; ``None`` takes any that is not empty.
         compress_time: nothing waits: setupComplete, speech and turnComplete come at once. Faults keep their times.
         text_frames: sends JSON in text frames instead of binary ones (E4).
+        script: what is answered otherwise than usual: a `Script`, a list of rules, a TOML file, or TOML.
+        replay: a recording, whose server says again what it said; then it does not matter what clients say.
         record: keeps all that clients send for the `Ledger`. Off, it counts only, which costs no memory.
         host: an address of this machine.
         port: 0 lets the kernel choose.
         tell: is called with one readable line for each connection, turn and fault.
 
     Raises:
-        ConfigError: there is no such profile.
+        ConfigError: there is no such profile, or a mistake in the script or the recording.
         OSError: on entering, if the port is in use.
     """
     return _Served(
@@ -339,6 +417,8 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
         api_key=api_key,
         compress_time=compress_time,
         text_frames=text_frames,
+        script=script,
+        replay=replay,
         record=record,
         host=host,
         port=port,

@@ -25,9 +25,13 @@ class Session:
         memory: what it remembers now; replaced when an older state is restored.
         occupant: the open connection, if there is one.
         lost_idle_at: when its last connection was lost without a close frame while nothing was being said.
+        began_at: when it was set up first.
+        left_at: when its last connection ended; handles are good for some time after that.
     """
 
-    def __init__(self, model: str, memory: Memory, ledger: SessionLedger) -> None:
+    def __init__(self, model: str, memory: Memory, ledger: SessionLedger, now: float) -> None:
+        self.began_at = now
+        self.left_at = now
         self.model = model
         self.memory = memory
         self.ledger = ledger
@@ -53,12 +57,12 @@ class Sessions:
         self._keep = keep
         self._handles: dict[tuple[SurfaceName, str], tuple[Session, Checkpoint | None]] = {}
 
-    def create(self, model: str) -> Session:
+    def create(self, model: str, now: float) -> Session:
         """A fresh session."""
         memory = Memory(Log(keep=self._keep))
         ledger = SessionLedger(len(self._ledger.sessions) + 1, model, memory)
         self._ledger.sessions.append(ledger)
-        return Session(model, memory, ledger)
+        return Session(model, memory, ledger, now)
 
     def issue(self, session: Session, surface: SurfaceName, checkpoint: Checkpoint | None) -> str:
         """A new handle. With a checkpoint it restores that, without one whatever the session is when it is resumed."""

@@ -56,6 +56,11 @@ class Vad:
         other.__dict__ |= self.__dict__ | {"_frames": self._frames.copy()}
         return other
 
+    @property
+    def speech_frames(self) -> int:
+        """Frames of the speech that is going on, without the silence that may end it."""
+        return len(self._frames) - self._silence if self.speaking else 0
+
     def feed(self, samples: Samples) -> list[Activity]:
         """Takes samples at 16 kHz, however many."""
         samples = np.concatenate([self._rest, samples])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gemini_live.emulator.ledger import Samples
 
-__all__ = ["VOICE_RATE_HZ", "Piece", "echo", "pieces", "tone"]
+__all__ = ["VOICE_RATE_HZ", "Piece", "echo", "padded", "pieces", "tone"]
 
 VOICE_RATE_HZ: Final = 24_000
 
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
 def echo(utterance: Samples) -> Samples:
     """What the user said, 16 kHz, as the emulator says it, 24 kHz and a whole number of 20 ms units."""
-    return _padded(resample(utterance, RATE_HZ, VOICE_RATE_HZ))
+    return padded(resample(utterance, RATE_HZ, VOICE_RATE_HZ))
 
 
 def tone(text: str) -> Samples:
@@ -44,10 +44,11 @@ def tone(text: str) -> Samples:
     letters = text[:100].ljust(5, "-")
     envelope = np.repeat([0.0 if letter.isspace() else 1.0 for letter in letters], VOICE_RATE_HZ * 60 // 1000)
     wave = np.sin(2 * np.pi * 220 / VOICE_RATE_HZ * np.arange(len(envelope)))
-    return _padded((8_000 * envelope * wave).astype(np.int16))
+    return padded((8_000 * envelope * wave).astype(np.int16))
 
 
-def _padded(samples: Samples) -> Samples:
+def padded(samples: Samples) -> Samples:
+    """Silence is added up to a whole number of 20 ms units."""
     return np.concatenate([samples, np.zeros(-len(samples) % _UNIT, np.int16)])
 
 

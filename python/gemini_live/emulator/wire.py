@@ -16,7 +16,7 @@ import pybase64
 
 from gemini_live.emulator.schema import CLIENT_KINDS, ENUMS, MESSAGES, VERTEX_ONLY
 
-__all__ = ["INVALID_ARGUMENT", "Refusal", "SurfaceName", "close_reason", "read"]
+__all__ = ["INVALID_ARGUMENT", "Refusal", "SurfaceName", "close_reason", "read", "read_message", "snake_case"]
 
 SurfaceName = Literal["dev", "vertex"]
 """Whose API a client speaks: the Gemini Developer API or Vertex AI."""
@@ -63,6 +63,20 @@ def read(data: str | bytes, surface: SurfaceName) -> tuple[str, dict[str, Any]]:
     if len(kinds) != 1:
         raise _invalid()
     return kinds[0], cast("dict[str, Any]", fields[kinds[0]])
+
+
+def read_message(value: object, message: str, surface: SurfaceName) -> dict[str, Any]:
+    """Fields of a message of the schema, from JSON that has been parsed.
+
+    Raises:
+        Refusal: 1007, with the service's words.
+    """
+    return _message(value, message, "", surface)
+
+
+def snake_case(name: str) -> str:
+    """``responseModalities`` as ``response_modalities``; what is spelt so already stays."""
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def _invalid() -> Refusal:
