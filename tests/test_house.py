@@ -19,7 +19,7 @@ TRANSLATE = {"codec", "auth", "failures", "interop"}
 BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
 BELOW_DRIVERS = BELOW_DECISIONS | {"protocol", "transport"}
-BELOW_SESSION = BELOW_DRIVERS | {"fanout", "inbox", "runner", "speech", "snapshot"}
+BELOW_SESSION = BELOW_DRIVERS | {"fanout", "inbox", "runner", "speech", "snapshot", "tools", "recorder"}
 
 MAY_IMPORT = {
     # names: frozen values, nothing else
@@ -45,6 +45,9 @@ MAY_IMPORT = {
     # samples in, messages out; a session packed up for another process
     "speech": {"_core"},
     "snapshot": NAMES | {"outbox"},
+    # calls in, answers out; every frame on disk
+    "tools": BELOW_DRIVERS | {"fanout", "runner"},
+    "recorder": NAMES | {"auth", "failures", "transport"},
     # hold
     "session": BELOW_SESSION | {"_core"},
     # how one comes about
@@ -53,6 +56,7 @@ MAY_IMPORT = {
     "emulator": NAMES,
     # you
     "__init__": BELOW_SESSION | {"session", "opening", "_core"},
+    "pytest_plugin": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
     "demo": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
     "cli": BELOW_SESSION | {"session", "opening", "emulator", "demo", "_core", "__init__"},
     "__main__": {"cli"},
@@ -169,9 +173,15 @@ def test_the_rules_have_no_circle():
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-@pytest.mark.parametrize("room", ["cli", "demo", "__main__", "__init__"])
+@pytest.mark.parametrize("room", ["cli", "demo", "pytest_plugin", "__main__", "__init__"])
 def test_nothing_below_imports_the_top(room):
-    higher = {"cli": {"__main__"}, "demo": {"cli"}, "__main__": set(), "__init__": {"cli", "demo"}}
+    higher = {
+        "cli": {"__main__"},
+        "demo": {"cli"},
+        "pytest_plugin": set(),
+        "__main__": set(),
+        "__init__": {"cli", "demo", "pytest_plugin"},
+    }
     assert {other for other, allowed in MAY_IMPORT.items() if room in allowed} == higher[room]
 
 

@@ -14,7 +14,19 @@ import pytest
 
 import gemini_live
 
-ROOMS_WITH_PUBLIC_NAMES = ["auth", "config", "errors", "events", "fanout", "messages", "opening", "session", "snapshot"]
+ROOMS_WITH_PUBLIC_NAMES = [
+    "auth",
+    "config",
+    "errors",
+    "events",
+    "fanout",
+    "messages",
+    "opening",
+    "recorder",
+    "session",
+    "snapshot",
+    "tools",
+]
 
 # Other rooms need these names; users do not.
 NOT_FOR_USERS = {
@@ -30,6 +42,18 @@ NOT_FOR_USERS = {
         "resolve",
     },
     "snapshot": {"setup_hash"},
+    "recorder": {"Recorder"},  # a session has one; its users hold what it wrote
+    "tools": {
+        # what a session is made of
+        "Cancel",
+        "Decision",
+        "Function",
+        "Run",
+        "Send",
+        "ToolLedger",
+        "Tools",
+        "tools_from",
+    },
     "fanout": {"Fanout"},  # a session has one; its users hold cursors
     "messages": {
         # what a session's methods make of their arguments

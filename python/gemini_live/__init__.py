@@ -121,8 +121,10 @@ from gemini_live.messages import (
     Part,
 )
 from gemini_live.opening import Connecting, connect
+from gemini_live.recorder import RecordedFrame, RecordedSession, Recording, read_recording
 from gemini_live.session import Session
 from gemini_live.snapshot import Snapshot
+from gemini_live.tools import PendingCall, ToolStats, tool
 
 __all__ = [
     "ApiKey",
@@ -177,6 +179,7 @@ __all__ = [
     "OutboxLimits",
     "OutputTranscription",
     "Part",
+    "PendingCall",
     "Phase",
     "PrebuiltVoiceConfig",
     "ProactivityConfig",
@@ -184,6 +187,9 @@ __all__ = [
     "ReconnectPolicy",
     "Reconnected",
     "Reconnecting",
+    "RecordedFrame",
+    "RecordedSession",
+    "Recording",
     "ReplicatedVoiceConfig",
     "SafetySetting",
     "Session",
@@ -205,6 +211,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallCancellation",
+    "ToolStats",
     "TranscribedWord",
     "TranslationConfig",
     "TransportConfig",
@@ -219,4 +226,6 @@ __all__ = [
     "WaitingForInput",
     "__version__",
     "connect",
+    "read_recording",
+    "tool",
 ]

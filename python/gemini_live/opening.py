@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gemini_live.auth import GeminiApi, VertexAi, auth_from, check_pair, endpoint_from, origin_of, resolve
+from gemini_live.auth import GeminiApi, NoAuth, VertexAi, auth_from, check_pair, endpoint_from, origin_of, resolve
 from gemini_live.config import SessionConfig, SessionResumptionConfig
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
 from gemini_live.interop import setup_from
 from gemini_live.protocol import Protocol
+from gemini_live.recorder import Recorder, Recording
 from gemini_live.runner import Runner
 from gemini_live.session import Session
 from gemini_live.snapshot import Snapshot
+from gemini_live.tools import Tools, tools_from
 from gemini_live.transport import dial
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    import os
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
     from gemini_live.auth import Auth, Endpoint
-    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, TransportConfig
+    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, Tool, TransportConfig
     from gemini_live.interop import SupportsModelDump
+    from gemini_live.tools import Function
     from gemini_live.transport import Dialler
 
 __all__ = ["Connecting", "connect"]
@@ -38,14 +42,24 @@ _KEPT_BY_OTHERS_S = 24 * 3_600.0
 class Connecting:
     """What `connect` returns: to be awaited, or entered with ``async with``."""
 
-    def __init__(
-        self, config: SessionConfig, endpoint: Endpoint, auth: Auth, dialler: Dialler, snapshot: Snapshot | None
+    def __init__(  # noqa: PLR0913 - what `connect` was told
+        self,
+        config: SessionConfig,
+        endpoint: Endpoint,
+        auth: Auth,
+        dialler: Dialler,
+        *,
+        snapshot: Snapshot | None,
+        functions: Sequence[Function],
+        recording: Recording | None,
     ) -> None:
         self._config = config
         self._endpoint = endpoint
         self._auth = auth
         self._dialler = dialler
         self._snapshot = snapshot
+        self._functions = functions
+        self._recording = recording
         self._session: Session | None = None
 
     def __await__(self) -> Generator[Any, None, Session]:
@@ -63,11 +77,14 @@ class Connecting:
 
     async def _open(self) -> Session:
         fanout = Fanout()
+        recorder = self._recorder()
+        dialler = self._dialler if recorder is None else recorder.wrap(self._dialler)
         protocol = Protocol(self._config, self._config.setup, random.random)
-        runner = Runner(
-            protocol, self._config.transport, lambda: resolve(self._endpoint, self._auth), self._dialler, fanout
-        )
-        session = Session(runner, self._config, self._endpoint, fanout)
+        runner = Runner(protocol, self._config.transport, lambda: resolve(self._endpoint, self._auth), dialler, fanout)
+        tools = Tools(runner, fanout, self._config.setup)
+        for function in self._functions:
+            tools.attach(function)
+        session = Session(runner, self._config, self._endpoint, fanout, tools=tools, recorder=recorder)
         if self._snapshot is not None:
             protocol.take_over(runner.now(), self._snapshot.unsent_by_now(), self._snapshot.pending_calls)
         runner.start()
@@ -76,7 +93,15 @@ class Connecting:
         except BaseException:
             await session.close()
             raise
+        if self._snapshot is not None:
+            tools.take_over(self._snapshot.pending_calls)
         return session
+
+    def _recorder(self) -> Recorder | None:
+        if self._recording is None:
+            return None
+        credential = NoAuth() if callable(self._auth) else self._auth
+        return Recorder(self._recording, model=self._config.setup.model, url=self._endpoint.url(credential))
 
 
 def connect(  # noqa: PLR0913 - each is one thing a user may want to say
@@ -90,6 +115,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     outbox: OutboxLimits | None = None,
     chunk_ms: int | None = None,
     resume: Snapshot | bytes | None = None,
+    tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
+    record: str | os.PathLike[str] | Recording | None = None,
 ) -> Connecting:
     """Open a session: enter the result with ``async with``, or await it and close the session yourself.
 
@@ -107,6 +134,9 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         outbox: how much may wait while the network is slow or down.
         chunk_ms: length of one audio message, 10 to 100.
         resume: goes on with the session of which another process took this snapshot, itself or packed as JSON.
+        tools: typed functions, sync or async, that the model may call and the session then runs and answers; options by
+            the decorator `tool`. Tools of the service may stand among them.
+        record: a file that takes every frame as JSON lines, or a `Recording`; it is written anew.
 
     Raises:
         ConfigError: at once, for arguments that cannot work.
@@ -124,12 +154,17 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         config = setup
     else:
         config = SessionConfig(setup=setup_from(setup), **given)
+    all_tools, functions = tools_from(tools, config.setup.tools)
+    if tools:
+        config = msgspec.structs.replace(config, setup=msgspec.structs.replace(config.setup, tools=all_tools))
     snapshot = Snapshot.from_json(resume) if isinstance(resume, bytes) else resume
     full = _full_setup(config, where, snapshot)
     if snapshot is not None:
         kept_s = _KEPT_S if isinstance(where, GeminiApi) else _KEPT_BY_OTHERS_S
         snapshot.check(full, origin_of(where), kept_s)
-    return Connecting(msgspec.structs.replace(config, setup=full), where, credential, dial, snapshot)
+    config = msgspec.structs.replace(config, setup=full)
+    recording = record if record is None or isinstance(record, Recording) else Recording(record)
+    return Connecting(config, where, credential, dial, snapshot=snapshot, functions=functions, recording=recording)
 
 
 def _full_setup(config: SessionConfig, endpoint: Endpoint, snapshot: Snapshot | None) -> Setup:

@@ -18,11 +18,12 @@ from gemini_live.messages import ClientContent, Content, ContextUpdate, Function
 from gemini_live.protocol import State
 from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ, Speech
+from gemini_live.tools import Function
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypeVar
 
     from typing_extensions import Buffer
 
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
     from gemini_live.events import Event
     from gemini_live.fanout import Cursor, Fanout
     from gemini_live.outbox import Kind
+    from gemini_live.recorder import Recorder
     from gemini_live.runner import Runner
     from gemini_live.speech import Samples
+    from gemini_live.tools import Tools, ToolStats
+
+    _AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
 
 __all__ = ["Session"]
 
@@ -54,7 +59,16 @@ class Session:
     A session that nobody holds any more closes itself.
     """
 
-    def __init__(self, runner: Runner, config: SessionConfig, endpoint: Endpoint, fanout: Fanout) -> None:
+    def __init__(  # noqa: PLR0913 - what `connect` has made of its arguments
+        self,
+        runner: Runner,
+        config: SessionConfig,
+        endpoint: Endpoint,
+        fanout: Fanout,
+        *,
+        tools: Tools,
+        recorder: Recorder | None,
+    ) -> None:
         self._runner = runner
         self._protocol = runner.protocol
         self._config = config
@@ -62,6 +76,8 @@ class Session:
         self._fanout = fanout
         self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
         self._speech = Speech(config.chunk_ms)
+        self._tools = tools
+        self._recorder = recorder
         # the runner knows nothing of the session, so the session's end of life can end the runner
         finalizer = weakref.finalize(self, _abandon, asyncio.get_running_loop(), runner)
         finalizer.atexit = False
@@ -219,6 +235,25 @@ class Session:
         for answer in answers:
             if not answer.will_continue:
                 self._protocol.conversation.pending_calls.pop(answer.id, None)
+        self._tools.answered_by_hand(answers)
+
+    def tool(self, function: _AnyFunction) -> _AnyFunction:
+        """Run this typed function, sync or async, whenever the model calls it; a decorator.
+
+        The setup declares functions, once, so it must declare one of this name; ``connect(…, tools=[function])``
+        declares and attaches in one. Options are those of `tool`, as a decorator below this one.
+
+        Raises:
+            ConfigError: the setup declares no such function, another one implements it, or it cannot be called by its
+                hints.
+        """
+        self._tools.attach(Function(function))
+        return function
+
+    @property
+    def tools(self) -> ToolStats:
+        """The calls of functions that run themselves: which are pending, and what became of the others."""
+        return self._tools.stats
 
     async def update_context(
         self,
@@ -402,8 +437,12 @@ class Session:
     async def _close(self, kind: CloseKind) -> None:
         if not self._is_closing():
             self._speech.flush(self._submit_audio)
+        self._tools.close()
         self._runner.close(kind)
         await self._runner.wait_closed()
+        await self._tools.wait_closed()
+        if self._recorder is not None:
+            await self._recorder.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,0 +1,452 @@
+"""Records every frame of a session, with its time and direction, as JSON lines; wraps a dialler.
+
+The first line says what was recorded::
+
+    {"format":"gemini-live-recording","version":1,"created":"2026-10-10T12:00:00Z","model":"models/…","url":"wss://…"}
+
+and every other line is one frame, or the beginning or end of a connection::
+
+    {"t":1.204,"dir":">","kind":"text","data":{"realtimeInput":{…}}}
+
+What opens a door is left out: headers and the URL's query are not written, a handle is replaced by ``handle-1`` and so
+on, the same each time, and so are the credentials of the service's own tools. Audio and images are kept whole or by
+their hash. What was said stays readable, so a recording is as private as the conversation.
+
+The event loop only queues; a thread of its own writes. Recording never ends a session: what cannot be written ends the
+recording, with one warning and, if it can be, with a line that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hashlib
+import logging
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from gemini_live.errors import ConfigError
+from gemini_live.transport import DialError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gemini_live.auth import Address
+    from gemini_live.config import TransportConfig
+    from gemini_live.failures import Failure
+    from gemini_live.transport import Dialler, Receiver, Transport
+
+__all__ = ["RecordedFrame", "RecordedSession", "Recorder", "Recording", "read_recording"]
+
+_log = logging.getLogger("gemini_live")
+
+_FORMAT: Final = "gemini-live-recording"
+_VERSION: Final = 1
+# Frames that wait for the disk: more than a minute of a busy conversation.
+_MOST_WAITING: Final = 8_192
+# How long the end of a session waits for the disk.
+_PATIENCE_S: Final = 5.0
+# Fields of the service's own tools (googleMaps, mcpServers, exaAiSearch …) that hold credentials.
+_CREDENTIALS: Final = frozenset({"apikey", "apikeystring", "apikeyconfig", "authconfig", "authorization", "headers"})
+
+_Line = TypeVar("_Line")
+
+Direction = Literal[">", "<", ""]
+Kind = Literal["text", "binary", "open", "close", "ping", "pong", "stop"]
+
+
+# --- what a user says and gets ---------------------------------------------------------------------------------------
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """Where and how to record: ``connect(…, record=Recording("call.jsonl", audio="hash"))``.
+
+    Attributes:
+        path: of the file, which is written anew; one session each.
+        audio: ``"whole"``, or ``"hash"``: audio and images are replaced by ``sha256:DIGEST:BYTES``, which makes a file
+            small and still shows which piece is which.
+    """
+
+    path: str | os.PathLike[str]
+    audio: Literal["whole", "hash"] = "whole"
+
+    def __post_init__(self) -> None:
+        if self.audio not in ("whole", "hash"):
+            raise ConfigError(f"audio is 'whole' or 'hash', not {self.audio!r}", path="record.audio")
+
+
+class RecordedFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a recording.
+
+    Attributes:
+        time_s: seconds since the recording began.
+        direction: ``>`` sent, ``<`` received, ``""`` for what no frame says.
+        kind: ``text`` and ``binary`` are messages. ``open`` and ``close`` begin and end a connection, or a failed
+            attempt at one; a ``close`` without direction came without a close frame. ``stop`` is the end of a recording
+            that could not go on.
+        data: a message, or base64 of what is no JSON object, as of pings and pongs.
+        code: of a close frame, or the HTTP status of a refused upgrade.
+        reason: of an end.
+    """
+
+    time_s: float = msgspec.field(name="t")
+    direction: Direction = msgspec.field(name="dir")
+    kind: Kind
+    data: dict[str, Any] | str | None = None
+    code: int | None = None
+    reason: str = ""
+
+
+class RecordedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording, read.
+
+    Attributes:
+        created: when it began.
+        model: the resource name.
+        url: that was dialled, without its query.
+        frames: in the order in which they came and went.
+    """
+
+    created: datetime
+    model: str
+    url: str
+    frames: Sequence[RecordedFrame] = ()
+
+
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    format: str
+    version: int
+    created: datetime
+    model: str
+    url: str
+
+
+def read_recording(path: str | os.PathLike[str]) -> RecordedSession:
+    """Read a file that ``connect(…, record=…)`` has written.
+
+    Raises:
+        ConfigError: it cannot be read, or is no such file; with the line and the reason.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read {os.fspath(path)}: {error.strerror}", path="path") from None
+    header = _read_line(path, 1, lines[0] if lines else b"", _Header)
+    if header.format != _FORMAT or header.version != _VERSION:
+        raise _broken(path, 1, f"format {header.format!r}, version {header.version}, is not known here")
+    frames = [_read_line(path, number, line, RecordedFrame) for number, line in enumerate(lines[1:], 2)]
+    return RecordedSession(created=header.created, model=header.model, url=header.url, frames=frames)
+
+
+def _read_line(path: str | os.PathLike[str], number: int, line: bytes, kind: type[_Line]) -> _Line:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _broken(path, number, str(error)) from None
+
+
+def _broken(path: str | os.PathLike[str], number: int, reason: str) -> ConfigError:
+    return ConfigError(f"{os.fspath(path)}, line {number}: {reason}", path="path")
+
+
+# --- on the event loop -----------------------------------------------------------------------------------------------
+
+
+class _Noted(NamedTuple):
+    """A frame on its way to the writer."""
+
+    time_s: float
+    direction: Direction
+    kind: Kind
+    payload: bytes = b""
+    code: int | None = None
+    reason: str = ""
+
+
+class Recorder:
+    """One session's recording.
+
+    Args:
+        recording: what the user wants.
+        model: for the first line.
+        url: for the first line.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+
+    def __init__(self, recording: Recording, *, model: str, url: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+        self._writer = _Writer(recording, model, url)
+        # whoever forgets to close a session does not lose the end of its recording, nor does the program's exit
+        self._finish = weakref.finalize(self, self._writer.finish)
+
+    def wrap(self, dial: Dialler) -> Dialler:
+        """The same dialler, recorded."""
+
+        async def dial_and_record(address: Address, config: TransportConfig, receiver: Receiver) -> Transport:
+            try:
+                transport = await dial(address, config, _Ear(receiver, self.note))
+            except DialError as error:
+                self.note("", "close", code=error.failure.code, reason=error.failure.reason)
+                raise
+            self.note("", "open")
+            return _Mouth(transport, self.note)
+
+        return dial_and_record
+
+    def note(
+        self, direction: Direction, kind: Kind, payload: bytes = b"", *, code: int | None = None, reason: str = ""
+    ) -> None:
+        """Take down a frame; never waits and never raises."""
+        self._writer.put(_Noted(self._loop.time() - self._start, direction, kind, payload, code, reason))
+
+    async def close(self) -> None:
+        """End the recording, and wait until the file is complete."""
+        if self._finish.alive:
+            await asyncio.to_thread(self._finish)
+
+
+class _Ear:
+    """A receiver that notes what it passes on."""
+
+    def __init__(self, receiver: Receiver, note: Callable[..., None]) -> None:
+        self._receiver = receiver
+        self._note = note
+
+    def message_received(self, raw: bytes) -> None:
+        # the transport does not tell text from binary; the service sends binary frames
+        self._note("<", "binary", raw)
+        self._receiver.message_received(raw)
+
+    def pong_received(self, payload: bytes) -> None:
+        self._note("<", "pong", payload)
+        self._receiver.pong_received(payload)
+
+    def life_sign(self) -> None:
+        self._receiver.life_sign()
+
+    def writing_paused(self) -> None:
+        self._receiver.writing_paused()
+
+    def writing_resumed(self) -> None:
+        self._receiver.writing_resumed()
+
+    def connection_lost(self, failure: Failure) -> None:
+        said = failure.code is not None
+        self._note("<" if said else "", "close", code=failure.code, reason=failure.reason)
+        self._receiver.connection_lost(failure)
+
+
+class _Mouth:
+    """A transport that notes what it passes on."""
+
+    def __init__(self, transport: Transport, note: Callable[..., None]) -> None:
+        self._transport = transport
+        self._note = note
+
+    def write(self, message: bytes) -> None:
+        self._note(">", "text", message)
+        self._transport.write(message)
+
+    def ping(self, payload: bytes) -> None:
+        self._note(">", "ping", payload)
+        self._transport.ping(payload)
+
+    async def close(self, code: int, timeout_s: float) -> None:
+        self._note(">", "close", code=code)
+        await self._transport.close(code, timeout_s)
+
+    def abort(self) -> None:
+        self._note("", "close", reason="given up")
+        self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        await self._transport.wait_closed()
+
+
+# --- in the thread ---------------------------------------------------------------------------------------------------
+
+
+class _Writer:
+    """Owns the file and the thread. `put` is for the loop's thread, the rest is the writer's own."""
+
+    def __init__(self, recording: Recording, model: str, url: str) -> None:
+        self._path = os.fspath(recording.path)
+        self._cleaner = _Cleaner(by_hash=recording.audio == "hash")
+        self._queue: queue.Queue[_Noted | None] = queue.Queue(_MOST_WAITING)
+        self._stopped = False
+        self._overflown = False
+        created = datetime.now(UTC).replace(microsecond=0)
+        header = _Header(format=_FORMAT, version=_VERSION, created=created, model=model, url=_without_query(url))
+        try:
+            # a conversation is nobody else's business
+            self._file: IO[bytes] = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        except (OSError, ValueError) as error:
+            raise self._unwritable(error) from None
+        try:
+            self._write_line(header)
+            self._file.flush()
+        except OSError as error:
+            self._close_file()
+            raise self._unwritable(error) from None
+        self._thread = threading.Thread(target=self._run, name="gemini-live recorder", daemon=True)
+        self._thread.start()
+
+    def _unwritable(self, error: Exception) -> ConfigError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return ConfigError(f"cannot write the recording {self._path}: {reason}", path="record")
+
+    def put(self, noted: _Noted) -> None:
+        if self._stopped or self._overflown:
+            return
+        try:
+            self._queue.put_nowait(noted)
+        except queue.Full:
+            self._overflown = True
+
+    def finish(self) -> None:
+        """Write what waits, and close the file; waits for that, but not for ever."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=_PATIENCE_S)
+            self._thread.join(_PATIENCE_S)
+
+    def _run(self) -> None:
+        last_s = 0.0
+        try:
+            while (noted := self._queue.get()) is not None:
+                if self._stopped:
+                    continue
+                last_s = noted.time_s
+                try:
+                    self._write(noted)
+                except Exception as error:  # noqa: BLE001 - a frame may hold what nobody has thought of
+                    self._stop(last_s, getattr(error, "strerror", None) or str(error))
+        finally:
+            self._close_file()
+
+    def _write(self, noted: _Noted) -> None:
+        self._write_line(self._cleaner.frame(noted))
+        if self._queue.empty():
+            self._file.flush()
+            if self._overflown:
+                raise OSError(0, "the disk is too slow")
+
+    def _stop(self, time_s: float, reason: str) -> None:
+        self._stopped = True
+        _log.warning("recording to %s has stopped: %s; the session goes on", self._path, reason)
+        with contextlib.suppress(OSError):
+            self._write_line(RecordedFrame(time_s=time_s, direction="", kind="stop", reason=reason))
+            self._file.flush()
+
+    def _write_line(self, line: msgspec.Struct) -> None:
+        self._file.write(msgspec.json.encode(line) + b"\n")
+
+    def _close_file(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            # what the buffer held is lost; the descriptor is closed all the same
+            if not self._stopped:
+                _log.warning("the end of the recording %s is lost: %s", self._path, error.strerror)
+
+
+class _Cleaner:
+    """Makes lines of frames, without what opens a door."""
+
+    def __init__(self, *, by_hash: bool) -> None:
+        self._by_hash = by_hash
+        self._pseudonyms: dict[str, str] = {}
+
+    def frame(self, noted: _Noted) -> RecordedFrame:
+        return RecordedFrame(
+            time_s=round(noted.time_s, 6),
+            direction=noted.direction,
+            kind=noted.kind,
+            data=self._data(noted) if noted.kind in ("text", "binary", "ping", "pong") else None,
+            code=noted.code,
+            reason=noted.reason,
+        )
+
+    def _data(self, noted: _Noted) -> dict[str, Any] | str:
+        if noted.kind in ("text", "binary"):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return self._clean(msgspec.json.decode(noted.payload, type=dict[str, Any]))
+        return base64.b64encode(noted.payload).decode()
+
+    def _clean(self, message: dict[str, Any]) -> dict[str, Any]:
+        for part in message.values():
+            if isinstance(part, dict):
+                fields = cast("dict[str, Any]", part)
+                self._hide_handle(fields)  # sessionResumptionUpdate.newHandle
+                for inner in fields.values():
+                    if isinstance(inner, dict):
+                        self._hide_handle(cast("dict[str, Any]", inner))  # setup.sessionResumption.handle
+        for kind in ("setup", "contextUpdate", "context_update"):
+            if isinstance(message.get(kind), dict) and "tools" in message[kind]:
+                message[kind]["tools"] = _without_credentials(message[kind]["tools"])
+        return cast("dict[str, Any]", _hashed(message)) if self._by_hash else message
+
+    def _hide_handle(self, fields: dict[str, Any]) -> None:
+        for name in ("handle", "newHandle", "new_handle"):
+            handle = fields.get(name)
+            if isinstance(handle, str) and handle:
+                fields[name] = self._pseudonyms.setdefault(handle, f"handle-{len(self._pseudonyms) + 1}")
+
+
+def _without_query(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _without_credentials(tools: object) -> object:
+    """The service's own tools without what they prove themselves with; declared functions are left as they are."""
+    if isinstance(tools, list):
+        return [_without_credentials(one) for one in cast("list[object]", tools)]
+    if not isinstance(tools, dict):
+        return tools
+    clean: dict[str, object] = {}
+    for name, value in cast("dict[str, object]", tools).items():
+        plain = name.replace("_", "").replace("-", "").lower()
+        if plain in _CREDENTIALS:
+            clean[name] = "…"
+        else:
+            clean[name] = value if plain == "functiondeclarations" else _without_credentials(value)
+    return clean
+
+
+def _hashed(value: object) -> object:
+    """The same with the data of every blob, ``{mimeType, data}``, replaced by its hash."""
+    if isinstance(value, list):
+        return [_hashed(item) for item in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("Mapping[str, object]", value)
+    is_blob = "mimeType" in fields or "mime_type" in fields
+    return {
+        name: _hash(inner) if is_blob and name == "data" and isinstance(inner, str) else _hashed(inner)
+        for name, inner in fields.items()
+    }
+
+
+def _hash(text: str) -> str:
+    try:
+        data = base64.b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        data = text.encode()
+    return f"sha256:{hashlib.sha256(data).hexdigest()}:{len(data)}"
+
+
+_STANDARD: Final = str.maketrans("-_", "+/")
