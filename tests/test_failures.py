@@ -34,6 +34,7 @@ SEEN = [
     (1000, "", OPEN, False, Kind.PLANNED, RETRY),
     (1000, "", SETUP, True, Kind.PLANNED, RETRY),
     (1001, "", OPEN, False, Kind.PLANNED, RETRY),
+    (1005, "", OPEN, False, Kind.PLANNED, RETRY),
     (1006, "", OPEN, False, Kind.NETWORK, RETRY),
     (None, "", OPEN, False, Kind.NETWORK, RETRY),
     (None, "the connection was reset", SETUP, True, Kind.NETWORK, RETRY),
@@ -118,6 +119,12 @@ SEEN = [
     (403, "HTTP 403 at the upgrade", DIAL, False, Kind.CREDENTIALS, STOP),
     (407, "HTTP 407 at the upgrade", DIAL, False, Kind.CREDENTIALS, STOP),
     (404, "HTTP 404 at the upgrade", DIAL, False, Kind.SETUP, STOP),
+    (405, "HTTP 405 at the upgrade", DIAL, False, Kind.SETUP, STOP),
+    (410, "HTTP 410 at the upgrade", DIAL, True, Kind.SETUP, STOP),
+    (426, "HTTP 426 at the upgrade", DIAL, False, Kind.SETUP, STOP),
+    (499, "HTTP 499 at the upgrade", DIAL, False, Kind.SETUP, STOP),
+    (408, "HTTP 408 at the upgrade", DIAL, False, Kind.SERVER, RETRY),
+    (425, "HTTP 425 at the upgrade", DIAL, False, Kind.SERVER, RETRY),
     (429, "HTTP 429 at the upgrade", DIAL, False, Kind.QUOTA, RETRY),
     (500, "HTTP 500 at the upgrade", DIAL, False, Kind.SERVER, RETRY),
     (503, "HTTP 503 at the upgrade", DIAL, False, Kind.SERVER, RETRY),
@@ -204,6 +211,16 @@ def test_nothing_else_waits_by_itself(code):
 def test_where_the_transport_knows_better_the_table_is_not_asked(kind, following):
     verdict = judge(Failure(code=1007, reason="API key not valid", kind=kind, hint="h"), SETUP, resuming=True)
     assert (verdict.kind, verdict.next, verdict.hint) == (kind, following, "h")
+
+
+def test_what_is_final_but_may_pass_is_tried_again():
+    verdict = judge(Failure(kind=Kind.CREDENTIALS, passing=True), DIAL, resuming=True)
+    assert (verdict.kind, verdict.next) == (Kind.CREDENTIALS, RETRY)
+
+
+def test_a_token_that_stays_used_up_is_not_tried_for_ever():
+    verdict = judge(Failure(code=1011, reason="Token has expired"), SETUP, resuming=True)
+    assert (verdict.next, verdict.most) == (RETRY, 2)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.REQUESTED, Kind.ABANDONED)])

@@ -9,7 +9,7 @@ from conftest import on_fake_clock
 from gemini_live import events
 from gemini_live.auth import Address
 from gemini_live.config import ReconnectPolicy, SessionConfig, SessionResumptionConfig, Setup, TransportConfig
-from gemini_live.errors import AuthenticationError, ConnectError, ConnectTimeout, SetupError
+from gemini_live.errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, SetupError
 from gemini_live.events import CloseKind, SessionStatus
 from gemini_live.failures import Failure
 from gemini_live.fanout import Fanout
@@ -178,6 +178,63 @@ async def test_the_credential_is_asked_for_before_every_dial():
     rig.network.last.lose()
     await rig.until(events.Reconnected)
     assert len(asked) == 2
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_provider_that_fails_for_a_moment_does_not_end_a_session():
+    answers = [Address("ws://memory", {}), OSError("no route"), TimeoutError(), Address("ws://memory", {})]
+
+    async def address():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    rig = await Rig(MemoryNetwork(), address=address).open()
+    rig.network.last.lose()
+    tries = [await rig.until(events.Reconnecting) for _ in range(3)]
+    await rig.until(events.Reconnected)
+    assert [event.kind for event in tries] == [CloseKind.NETWORK, CloseKind.CREDENTIALS, CloseKind.CREDENTIALS]
+    assert "no route" not in tries[1].reason
+    assert answers == []
+    await rig.close()
+
+
+@pytest.mark.parametrize("error", [ConfigError("wrong"), PermissionError("withdrawn")])
+def test_a_provider_that_says_no_ends_it(error):
+    @on_fake_clock
+    async def run():
+        answers = [Address("ws://memory", {})]
+
+        async def address():
+            if answers:
+                return answers.pop()
+            raise error
+
+        rig = await Rig(MemoryNetwork(), address=address).open()
+        rig.network.last.lose()
+        closed = await rig.until(events.Closed)
+        assert closed.kind is CloseKind.CREDENTIALS
+        await rig.close()
+
+    run()
+
+
+@on_fake_clock
+async def test_a_token_that_is_used_up_is_given_up_after_two_more_dials():
+    network = MemoryNetwork()
+    rig = await Rig(network, reconnect=ReconnectPolicy(max_attempts=None)).open()
+    network.greeting = ()
+    network.last.lose(Failure(code=1011, reason="auth token has expired"))
+    for dial in (2, 3):
+        await rig.until(events.Reconnecting)
+        while len(network.connections) < dial or not network.last.written:
+            await asyncio.sleep(0.01)
+        network.last.lose(Failure(code=1011, reason="Token has expired"))
+    closed = await rig.until(events.Closed)
+    assert closed.kind is CloseKind.TOKEN_EXPIRED
+    assert len(network.dials) == 3
     await rig.close()
 
 

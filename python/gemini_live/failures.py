@@ -24,6 +24,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         kind: set where the transport knows better than code and reason do, such as a failed DNS query.
         hint: likewise.
         clean: we had asked for the close and the other side confirmed it, so it has read all that was sent before.
+        passing: of a kind that would be final, but from a cause that may be gone at the next dial.
     """
 
     code: int | None = None
@@ -31,6 +32,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     kind: CloseKind | None = None
     hint: str = ""
     clean: bool = False
+    passing: bool = False
 
 
 class Next(Enum):
@@ -95,7 +97,10 @@ _BUSY = Verdict(_K.SERVER, Next.RETRY, "the service has a fault or is overloaded
 _QUOTA = Verdict(_K.QUOTA, Next.RETRY, "the quota of this key or project is used up", wait_s=65.0, most=2)
 # Another session may end at any moment, so this needs the usual back-off only; and it says nothing against the handle.
 _CROWDED = Verdict(_K.QUOTA, Next.RETRY, "too many sessions of this key or project are open at once")
-_TOKEN = Verdict(_K.TOKEN_EXPIRED, Next.RETRY, "the token is used up; give a function as auth that makes a new one")
+# The next token may be a new one; the one after that would be, if anybody made new ones.
+_TOKEN = Verdict(
+    _K.TOKEN_EXPIRED, Next.RETRY, "the token is used up; give a function as auth that makes a new one", most=2
+)
 _KEY = _stop(_K.CREDENTIALS, "check the API key: GEMINI_API_KEY or auth=ApiKey(…)")
 _PERMISSION = _stop(
     _K.CREDENTIALS, "the credential is not accepted here: is it expired, and is the API enabled for it?"
@@ -108,6 +113,13 @@ _TABLE: tuple[_Row, ...] = (
     _row((401, 403, 407), "", _PERMISSION, Phase.DIAL),
     _row(404, "", _stop(_K.SETUP, "no Live service at this URL: check host, path and API version"), Phase.DIAL),
     _row(429, "", _QUOTA, Phase.DIAL),
+    _row((408, 425), "", _BUSY, Phase.DIAL),  # too late, too early: RFC 9110 15.5.9, RFC 8470 5.2
+    _row(
+        tuple(range(400, 500)),
+        "",
+        _stop(_K.SETUP, "the server does not take this request: check the URL and what stands between"),
+        Phase.DIAL,
+    ),
     _row(1007, "api key not valid", _KEY),
     _row(1007, "invalid session handle", _GONE),
     _row(1007, "unknown name", _stop(_K.SETUP, "the service does not know a field that was sent")),
@@ -135,7 +147,7 @@ _TABLE: tuple[_Row, ...] = (
     _row(1011, "concurrent sessions", _CROWDED),
     _row(1011, "token has", _TOKEN),
     _row(1011, "deadline expired", _RESUME),
-    _row((1000, 1001), "", _RESUME),
+    _row((1000, 1001, 1005), "", _RESUME),  # 1005: a close frame without a code
     _row((None, 1006), "", Verdict(_K.NETWORK, Next.RETRY, "the network failed")),
 )
 
@@ -149,7 +161,8 @@ def judge(failure: Failure, phase: Phase, *, resuming: bool) -> Verdict:
         resuming: a handle was sent in its setup.
     """
     if failure.kind is not None:
-        following = Next.STOP if failure.kind in (_K.CREDENTIALS, _K.SETUP, _K.INTERNAL) else Next.RETRY
+        final = failure.kind in (_K.CREDENTIALS, _K.SETUP, _K.INTERNAL) and not failure.passing
+        following = Next.STOP if final else Next.RETRY
         return Verdict(failure.kind, following, failure.hint)
     reason = failure.reason.lower()
     for row in _TABLE:

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, assert_never
 
 from gemini_live import events, protocol
-from gemini_live.errors import AuthenticationError, ConnectError, ConnectTimeout, SetupError
+from gemini_live.errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, SetupError
 from gemini_live.events import CloseKind, SessionStatus
 from gemini_live.failures import Failure
 from gemini_live.inbox import Inbox
@@ -179,7 +179,9 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever a credential provider raises
             # its words may hold the credential, so only its type is told; the exception itself is chained
             reason = f"the credential could not be had: {type(error).__name__}"
-            failure, cause = Failure(kind=CloseKind.CREDENTIALS, reason=reason), error
+            # A provider fails like any other network service, except when it says that it is not going to work.
+            passing = not isinstance(error, ConfigError | PermissionError)
+            failure, cause = Failure(kind=CloseKind.CREDENTIALS, reason=reason, passing=passing), error
         if self._dialling is not scope:  # given up by the protocol while we were at it
             if transport is not None:
                 self._drop(transport)
