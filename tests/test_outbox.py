@@ -165,6 +165,28 @@ def test_without_an_index_what_is_in_flight_at_the_loss_is_reported_and_not_repe
     assert outbox.counts.written == 2
 
 
+def test_an_answer_to_a_tool_call_in_flight_at_the_loss_is_given_again_because_its_id_makes_it_safe():
+    outbox = box()
+    for kind, payload in [("text", b"1"), ("tool_response", b"2"), ("audio", b"3")]:
+        outbox.accept(0.0, kind, payload, 0.02)
+    written(outbox)
+    assert outbox.connection_lost(resumable=True) == DeliveryUncertain(kinds={"text": 1, "audio": 1})
+    outbox.accept(0.0, "text", b"4")
+    assert outbox.connection_opened() == 1
+    assert written(outbox) == [b"2", b"4"]
+    outbox.acknowledge(2)
+    assert outbox.connection_lost(resumable=True) is None
+
+
+def test_an_answer_to_a_call_that_nobody_knows_any_more_is_not_given_again():
+    outbox = box()
+    outbox.accept(0.0, "tool_response", b"x")
+    written(outbox)
+    assert outbox.connection_lost(resumable=True) is None
+    assert outbox.connection_lost(resumable=False) == DeliveryUncertain(kinds={"tool_response": 1})
+    assert outbox.connection_opened() == 0
+
+
 def test_a_fresh_session_cannot_be_replayed_into():
     outbox = box(replayable=True)
     outbox.accept(0.0, "text", b"x")
@@ -254,7 +276,7 @@ class AgainstAModel(RuleBasedStateMachine):
         self.real = Outbox(OutboxLimits(audio_ms=1_000, replay_bytes=1 << 30), replayable=replayable)
 
     @precondition(lambda self: self.real)
-    @rule(kind=st.sampled_from(["audio", "audio", "video", "text"]), wait=st.floats(0, 0.7))
+    @rule(kind=st.sampled_from(["audio", "audio", "video", "text", "tool_response"]), wait=st.floats(0, 0.7))
     def accept(self, kind, wait):
         self.now += wait
         self.number += 1
@@ -299,15 +321,13 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule(resumable=st.booleans())
     def reconnect(self, resumable):
         report = self.real.connection_lost(resumable=resumable)
-        if self.replayable and resumable:
-            assert report is None
-            self.replayed += len(self.in_flight)
-            self.waiting = [(*one[:3], True) for one in self.in_flight] + self.waiting
-            assert self.real.connection_opened() == len(self.in_flight)
-        else:
-            assert sum(report.kinds.values() if report else ()) == len(self.in_flight)
-            self.uncertain += len(self.in_flight)
-            assert self.real.connection_opened() == 0
+        again = [one for one in self.in_flight if resumable and (self.replayable or one[1] == "tool_response")]
+        lost = len(self.in_flight) - len(again)
+        assert sum(report.kinds.values() if report else ()) == lost
+        self.uncertain += lost
+        self.replayed += len(again)
+        self.waiting = [(*one[:3], True) for one in again] + self.waiting
+        assert self.real.connection_opened() == len(again)
         self.in_flight = []
 
     @invariant()

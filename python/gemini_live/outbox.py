@@ -161,7 +161,7 @@ class Outbox:
             entry = self._queue.popleft()
             if entry.waiting:
                 self._wrote(entry, now)
-                return entry.payload if self._replayable else _take_payload(entry)
+                return entry.payload if self._may_be_repeated(entry) else _take_payload(entry)
         return None
 
     def _wrote(self, entry: _Entry, now: float) -> None:
@@ -179,10 +179,14 @@ class Outbox:
         self._index += 1
         entry.index = self._index
         self._written.append(entry)
-        if self._replayable:
+        if self._may_be_repeated(entry):
             self._written_bytes += len(entry.payload)
         while self._too_much_to_remember():
             self._overflow[self._forget_oldest().kind] += 1
+
+    def _may_be_repeated(self, entry: _Entry) -> bool:
+        """Whether writing it twice does no harm: the index says if it is needed, or its id makes it safe."""
+        return self._replayable or entry.kind == "tool_response"
 
     def _stop_waiting(self, entry: _Entry, now: float) -> None:
         entry.waiting = False
@@ -233,10 +237,14 @@ class Outbox:
         """
         kinds = Counter[str](self._overflow)
         self._overflow.clear()
-        if not (self._replayable and resumable):
-            kinds.update(entry.kind for entry in self._written)
-            self._written.clear()
-            self._written_bytes = 0
+        kept = deque[_Entry]()
+        for entry in self._written:
+            if resumable and self._may_be_repeated(entry):
+                kept.append(entry)
+            else:
+                kinds[entry.kind] += 1
+        self._written = kept
+        self._written_bytes = sum(len(entry.payload) for entry in kept)
         self._fates.uncertain += kinds
         return DeliveryUncertain(kinds=dict(kinds)) if kinds else None
 
