@@ -233,6 +233,31 @@ def test_payloads_are_let_go_of_once_written_where_nothing_can_be_replayed():
     assert outbox._written[0].payload == b""
 
 
+@pytest.mark.parametrize("replayable", [True, False])
+def test_a_successor_writes_what_is_unsent_in_order(replayable):
+    first = box(replayable=replayable)
+    for kind, payload in [("audio", b"1"), ("video", b"2"), ("text", b"3"), ("tool_response", b"4")]:
+        first.accept(0.0, kind, payload, 0.02)
+    written(first)
+    first.accept(1.0, "audio", b"5", 0.02)
+    first.accept(1.0, "video", b"6")
+    unsent = first.unsent(1.5)
+    assert [one.age_s for one in unsent][-2:] == [0.5, 0.5]
+
+    second = box(replayable=replayable)
+    second.take_over(100.0, unsent)
+    second.expire(101.6)  # what only waited is too old by now
+    assert written(second) == ([b"1", b"2", b"3", b"4", b"6"] if replayable else [b"4", b"6"])
+    assert adds_up(second)
+
+
+def test_audio_that_got_too_old_before_it_came_is_counted_like_any_other():
+    outbox = box()
+    outbox.accept_expired(3, 0.06)
+    assert outbox.dropped() == [InputDropped(kind="audio", count=3, duration_s=0.06)]
+    assert outbox.counts.expired == outbox.counts.accepted == 3
+
+
 def test_each_kind_has_its_own_balance():
     outbox = box()
     for kind in ("audio", "audio", "text"):

@@ -18,6 +18,8 @@ from gemini_live.config import (
 )
 from gemini_live.events import CloseKind, Phase, SessionStatus
 from gemini_live.failures import Failure
+from gemini_live.messages import FunctionCall
+from gemini_live.outbox import Unsent
 from gemini_live.protocol import TRANSITIONS, Abort, Dial, Emit, HangUp, Ping, Protocol, State, Trigger, Write
 
 READY = b'{"setupComplete":{}}'
@@ -661,6 +663,20 @@ def test_go_away_is_only_reported_where_reconnecting_is_disabled():
     assert session.state is State.OPEN
 
 
+# --- interruption ---
+
+
+def test_audio_after_an_interruption_is_not_handed_out():
+    session = opened()
+    session.hear(AUDIO)
+    session.hear(b'{"serverContent":{"interrupted":true}}')
+    session.hear(AUDIO)
+    session.hear(TURN_COMPLETE)
+    session.hear(AUDIO)
+    heard = [(event.turn, event.sequence) for event in session.events() if isinstance(event, events.ModelAudio)]
+    assert heard == [(1, 1), (2, 1)]
+
+
 # --- an answer that does not come ---
 
 
@@ -750,6 +766,22 @@ def test_a_pong_after_thirty_seconds_is_normal():
     session.protocol.pong_received(session.now, b"0")
     assert session.state is State.OPEN
     assert session.round_trip_s == 30.0
+
+
+# --- from another process ---
+
+
+def test_a_successor_begins_with_the_handle_and_says_what_was_unsent():
+    setup = Setup(model="models/m", session_resumption=SessionResumptionConfig(handle="h-7"))
+    session = Session(setup=setup)
+    call = FunctionCall(name="f", id="c1")
+    session.protocol.take_over(0.0, [Unsent(kind="text", payload=b"unsent")], [call])
+    assert session.handle == "h-7"
+    session.start()
+    session.dialled()
+    session.hear(READY)
+    assert Write(b"unsent") in session.take()
+    assert list(session.conversation.pending_calls.values()) == [call]
 
 
 # --- status ---

@@ -274,7 +274,7 @@ class Outbox:
 
     def unsent(self, now: float) -> list[Unsent]:
         """What a successor must write: what is written and may have to be replayed, then what waits, in order."""
-        kept = [(entry, True) for entry in self._written] if self._replayable else []
+        kept = [(entry, True) for entry in self._written if self._may_be_repeated(entry)]
         kept += [(entry, entry.replayed) for entry in self._queue if entry.waiting]
         return [
             Unsent(
@@ -291,7 +291,7 @@ class Outbox:
         """Begin with what a predecessor could not send; what has got too old since then expires as usual."""
         for one in unsent:
             self.accept(now - one.age_s, one.kind, one.payload, one.duration_s)
-            if one.replayed and self._replayable:
+            if one.replayed:
                 entry = self._queue[-1]
                 entry.replayed = True
                 if one.kind == "audio":
