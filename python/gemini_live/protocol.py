@@ -342,7 +342,7 @@ class Protocol:
         self.bytes_received += len(raw)
         for event in codec.decode(raw):
             self._event_received(now, event)
-        if self._move_at is not None and self.state is State.OPEN and self._at_rest():
+        if self._move_at is not None and self.state is State.OPEN and self.at_rest():
             self._move(now, "the service said goAway")
 
     def pong_received(self, now: float, payload: bytes) -> None:
@@ -584,8 +584,8 @@ class Protocol:
                 if isinstance(event, events.TurnComplete) and self._by_index:
                     self._handle_is_current = False  # it restores a state from before this turn
 
-    def _at_rest(self) -> bool:
-        """A point at which moving loses nothing."""
+    def at_rest(self) -> bool:
+        """Whether this is a point at which moving, or being handed over, loses nothing that the service would say."""
         talk = self.conversation
         return not talk.turn_running and not talk.pending_calls and self._handle is not None and self._handle_is_current
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio
+import contextlib
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -415,12 +417,21 @@ class Session:
             unsent=self._protocol.outbox.unsent(self._runner.now()),
         )
 
-    async def hand_over(self) -> Snapshot:
+    async def hand_over(self, *, patience_s: float = 0.0) -> Snapshot:
         """Close the session so that another process can go on with it at once.
 
+        Args:
+            patience_s: wait so long for a safe point: no answer under way, no tool call pending, a handle that contains
+                what was said. Without one the session is handed over as it is.
+
         Raises:
-            NotResumable: there is no handle at this moment; the session stays open.
+            NotResumable: there is no handle even then; the session stays open.
+            SessionClosed: the session has ended.
         """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._runner.wait_until(self._protocol.at_rest)
+        self._check_open()
         self.snapshot()
         await self._close(CloseKind.HANDED_OVER)
         return self.snapshot()
