@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 from gemini_live import emulator
+from gemini_live.emulator import PROFILES, Pace
+from gemini_live.emulator.conversation import Conversation
+from gemini_live.emulator.ledger import Log
+from gemini_live.emulator.memory import Memory
 
 DEV = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 VERTEX = "/ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent"
@@ -172,3 +176,32 @@ TOOLS = {
     ],
     "outputAudioTranscription": {},
 }
+
+
+# --- without sockets, and with numbers as time ---
+
+SETUP = {"model": "models/gemini-3.8-live", "input_audio_transcription": {}, "output_audio_transcription": {}}
+
+
+def audio(samples, rate=16_000):
+    return {"audio": {"mime_type": f"audio/pcm;rate={rate}", "data": samples.tobytes()}}
+
+
+def converse(memory=None, setup=None, name="3.8", *, pace=None, surface="dev", model=None, **options):  # noqa: PLR0913
+    """A conversation that begins at 0; ``model`` holds changes of the profile."""
+    changed = msgspec.structs.replace(PROFILES[name], pace=pace or Pace(), **(model or {}))
+    return Conversation(memory or Memory(Log()), SETUP | (setup or {}), changed, surface, 0.0, **options)
+
+
+def run(conversation, until=1e9):
+    """All messages up to a time, as pairs of time and message: the clock jumps to each deadline."""
+    now, said = 0.0, []
+    while (deadline := conversation.deadline()) is not None and deadline <= until:
+        now = max(now, deadline)
+        while (out := conversation.due(now)) is not None:
+            said.append((now, out.message))
+    return said
+
+
+def names(said):
+    return [name for _, message in said for name in message.get("serverContent", {})]

@@ -4,12 +4,12 @@ import base64
 import contextlib
 import json
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator_client import audio, converse, names, run, silence, tone
 from gemini_live.emulator import PROFILES, Pace, voice
 from gemini_live.emulator.conversation import Conversation
 from gemini_live.emulator.ledger import Log
@@ -18,39 +18,6 @@ from gemini_live.emulator.replies import duration
 from gemini_live.emulator.schema import CLIENT_KINDS, ENUMS, MESSAGES
 from gemini_live.emulator.vad import FRAME, Vad
 from gemini_live.emulator.wire import Refusal, read
-
-SETUP = {"model": "models/gemini-3.8-live", "input_audio_transcription": {}, "output_audio_transcription": {}}
-
-
-def tone(seconds, rate=16_000):
-    return (np.sin(np.arange(round(seconds * rate)) * (2 * np.pi * 400 / rate)) * 8_000).astype("<i2")
-
-
-def silence(seconds, rate=16_000):
-    return np.zeros(round(seconds * rate), "<i2")
-
-
-def audio(samples, rate=16_000):
-    return {"audio": {"mime_type": f"audio/pcm;rate={rate}", "data": samples.tobytes()}}
-
-
-def converse(memory=None, setup=None, pace=None, name="3.8", surface="dev", **options):
-    profile = msgspec.structs.replace(PROFILES[name], pace=pace or Pace())
-    return Conversation(memory or Memory(Log()), SETUP | (setup or {}), profile, surface, 0.0, **options)
-
-
-def run(conversation, until=1e9):
-    """All messages up to a time, as pairs of time and message: the clock jumps to each deadline."""
-    now, said = 0.0, []
-    while (deadline := conversation.deadline()) is not None and deadline <= until:
-        now = max(now, deadline)
-        while (out := conversation.due(now)) is not None:
-            said.append((now, out.message))
-    return said
-
-
-def names(said):
-    return [name for _, message in said for name in message.get("serverContent", {})]
 
 
 def times(said, name):

@@ -217,3 +217,15 @@ async def test_e23_context_update_replaces_and_clears_tools():
             await client.say(realtimeInput={"text": "never mind"})
             await client.until("serverContent", "turnComplete")
             await client.until("serverContent", "turnComplete")
+
+
+async def test_e23_context_update_replaces_the_instruction():
+    async with talk(setup={"systemInstruction": {"parts": [{"text": "be kind"}]}}) as (emu, client):
+        (session,) = emu.ledger.sessions
+        assert session.system_instruction == "be kind"
+        await client.say(contextUpdate={"tools": {}})
+        await client.flushed()
+        assert session.system_instruction == "be kind"
+        await client.say(contextUpdate={"systemInstruction": {"parts": [{"text": "be "}, {"text": "brief"}]}})
+        await client.flushed()
+        assert session.system_instruction == "be brief"

@@ -219,3 +219,46 @@ async def test_e44_index_may_be_missing():
     async with talk(VERTEX, VERTEX_MODEL, setup=setup, faults=emulator.Faults(omit_index=True)) as (_, client):
         await client.say(realtimeInput={"text": "x"})
         assert "lastConsumedClientMessageIndex" not in await client.handle()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "end"),
+    [
+        ("session", (1008, "BidiGenerateContent session not found")),
+        ("entity", (1008, "Requested entity was not found.")),
+        ("handle", (1007, "Invalid session handle")),
+    ],
+)
+async def test_e43_expired_handle(refusal, end):
+    async with talk(setup={"sessionResumption": {}}) as (emu, client):
+        handle = (await client.handle())["newHandle"]
+        await client.ws.close()
+        emu.faults = emulator.Faults(handle_valid_s=0, handle_refusal=refusal)
+        async with dial(emu.url) as again:
+            await again.say(setup={"model": DEV_MODEL, "sessionResumption": {"handle": handle}})
+            assert await again.closed() == end
+        emu.faults = emulator.Faults()  # two hours
+        async with dial(emu.url) as again:
+            await again.set_up(sessionResumption={"handle": handle})
+
+
+async def test_e40_an_update_may_have_no_handle():
+    async with talk(setup={"sessionResumption": {}}, faults=emulator.Faults(unresumable=True)) as (_, client):
+        assert await client.handle() == {}
+
+
+async def test_e41_history_keeps_what_was_spoken_before_the_drop():
+    faults = emulator.Faults(cut_at_speech=2)
+    async with talk(setup={"sessionResumption": {}}, faults=faults) as (emu, client):
+        handle = (await client.handle())["newHandle"]
+        await client.say(realtimeInput={"text": "one two three four five six"})
+        assert (await client.closed())[0] == 1006
+        emu.faults = emulator.Faults()
+        async with dial(emu.url) as again:
+            await again.set_up(sessionResumption={"handle": handle})
+            await again.flushed()
+            (_, (role, spoken)) = emu.ledger.sessions[0].history
+            assert role == "model"
+            assert spoken
+            assert "one two three four five six".startswith(spoken)
+            assert spoken != "one two three four five six"

@@ -1,10 +1,30 @@
 """Function calls and their answers (E34 to E39)."""
 
 import msgspec
+import numpy as np
 import pytest
 
 import emulator_client
-from emulator_client import NO_WAITING, TOOLS, VERTEX, VERTEX_MODEL, contents, dial, profile, said, talk
+from emulator_client import (
+    DEV_MODEL,
+    NO_WAITING,
+    TOOLS,
+    VERTEX,
+    VERTEX_MODEL,
+    audio,
+    blob,
+    contents,
+    converse,
+    dial,
+    names,
+    profile,
+    run,
+    said,
+    silence,
+    talk,
+    tone,
+)
+from gemini_live import emulator
 
 no_errors_inside = emulator_client.no_errors_inside
 
@@ -106,3 +126,95 @@ async def test_e38_parallel_calls_survive_a_resume():
             await again.set_up(**tools, sessionResumption={"handle": handle})
             await answer(again, (heat["id"], "warm"))
             assert said(await again.until("serverContent", "turnComplete")) == "bright warm"
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "behavior"),
+    [
+        ("3.8", None, "NON_BLOCKING"),
+        ("3.8", "BLOCKING", "BLOCKING"),
+        ("2.5", None, "BLOCKING"),
+        ("2.5", "NON_BLOCKING", "NON_BLOCKING"),
+        ("3.1", "NON_BLOCKING", "BLOCKING"),
+        ("3.8-extended-thinking", None, "NON_BLOCKING"),
+    ],
+)
+def test_e34_what_a_function_is_by_default(name, declared, behavior):
+    function = {"name": "light"} | ({"behavior": declared} if declared else {})
+    conversation = converse(name=name, setup={"tools": [{"function_declarations": [function]}]})
+    conversation.receive("realtime_input", {"text": "light"}, 0.0)
+    got = run(conversation)
+    assert ("turnComplete" in names(got)) == (behavior == "NON_BLOCKING")
+
+
+async def test_e34_extended_thinking_refuses_blocking_functions():
+    async with emulator.serve(profile="3.8-extended-thinking") as url, dial(url) as client:
+        await client.say(setup={"model": "models/gemini-3.8-live-extended-thinking", **TOOLS})
+        assert await client.closed() == (1007, "Request contains an invalid argument.")
+
+
+async def test_e34_too_many_functions():
+    tools = [{"functionDeclarations": [{"name": f"f{number}"} for number in range(513)]}]
+    async with emulator.serve() as url, dial(url) as client:
+        await client.say(setup={"model": DEV_MODEL, "tools": tools})
+        assert (await client.closed())[0] == 1007
+
+
+async def test_e35_knobs():
+    faults = emulator.Faults(answers_without_id=True, close_on_unknown_call=True)
+    async with talk(setup=TOOLS, faults=faults) as (_, client):
+        await call(client, "light")
+        await client.say(toolResponse={"functionResponses": [{"name": "light", "response": {"output": "on"}}]})
+        assert said(await client.until("serverContent", "turnComplete")) == "on"
+        await answer(client, ("nobody", "hm"))
+        assert await client.closed() == (1008, "Requested entity was not found.")
+
+
+async def test_e35_calls_without_an_id():
+    async with talk(VERTEX, VERTEX_MODEL, setup=TOOLS, profile=profile("vertex", call_ids=False)) as (_, client):
+        (function,) = await call(client, "light")
+        assert function == {"name": "light", "args": {}}
+        await client.say(toolResponse={"functionResponses": [{"name": "light", "response": {"output": "on"}}]})
+        assert said(await client.until("serverContent", "turnComplete")) == "on"
+
+
+def test_e36_scheduling_is_not_heeded_by_extended_thinking():
+    conversation = converse(
+        name="3.8-extended-thinking", setup={"tools": [{"function_declarations": [{"name": "light"}]}]}
+    )
+    conversation.receive("realtime_input", {"text": "light"}, 0.0)
+    run(conversation)
+    (call_id,) = conversation.memory.calls
+    response = {"id": call_id, "name": "light", "response": {"output": "on"}, "scheduling": "SILENT"}
+    conversation.receive("tool_response", {"function_responses": [response]}, 5.0)
+    assert "modelTurn" in names(run(conversation))
+
+
+@pytest.mark.parametrize("reissues", [False, True])
+def test_e37_the_call_may_come_again_with_a_new_id(reissues):
+    conversation = converse(setup=SNAKE_TOOLS, model={"reissues_calls": reissues})
+    conversation.receive("realtime_input", {"text": "light"}, 0.0)
+    run(conversation)
+    (first,) = conversation.memory.calls
+    conversation.receive("realtime_input", audio(np.concatenate([tone(0.5), silence(1.0)])), 5.0)
+    got = run(conversation)
+    assert names(got)[:2] == ["interrupted", "turnComplete"]
+    calls = [message["toolCall"]["functionCalls"] for _, message in got if "toolCall" in message]
+    assert [call["name"] for (call,) in calls] == ["light"] * reissues
+    assert first not in conversation.memory.calls
+    assert len(conversation.memory.calls) == reissues
+
+
+SNAKE_TOOLS = {"tools": [{"function_declarations": [{"name": "light", "behavior": "BLOCKING"}]}]}
+
+
+@pytest.mark.parametrize("message", [{"text": "well?"}, {"audio": blob(tone(0.1))}])
+async def test_e39_input_while_a_call_is_pending(message):
+    faults = emulator.Faults(close_on_input_during_call=True)
+    async with talk(profile=profile("2.5"), setup=TOOLS, faults=faults) as (_, client):
+        (function,) = await call(client, "light")
+        await answer(client, (function["id"], "on"))  # an answer is no such input
+        await client.until("serverContent", "turnComplete")
+        await call(client, "light")
+        await client.say(realtimeInput=message)
+        assert await client.closed() == (1008, "Operation is not implemented, or supported, or enabled.")

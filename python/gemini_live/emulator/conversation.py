@@ -228,7 +228,11 @@ class Conversation:
 
     def interrupt(self, now: float) -> None:
         """As if the user had cut in; while nothing is said, a phantom of that (E47)."""
-        self._ready.append(self._interrupted(now))
+        if self._turn is None:
+            self._say(replies.interrupted())
+        else:
+            self._interrupt(now)
+            self._next_waiting(now)
 
     def leave(self) -> None:
         """The connection is lost: of the answer on its way, the history keeps what was said (E41)."""
