@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import contextlib
 import time
 import weakref
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-# What the session itself keeps for an iteration that may never come: enough to see how it began.
+# What the session itself keeps for an iteration that may never come: the newest so many events.
 _KEPT_FOR_LATER = 1_024
 _SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
@@ -368,6 +367,7 @@ class Session:
             bytes_written=outbox.bytes_written,
             bytes_received=protocol.bytes_received,
             messages_received=protocol.messages_received,
+            unknown_received=protocol.unknown_received,
             audio_discarded=protocol.conversation.audio_discarded,
             waiting_s=waiting_s,
             longest_wait_s=max(outbox.longest_wait_s, waiting_s),
