@@ -14,7 +14,6 @@ import re
 import textwrap
 import types
 import typing
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, assert_never, cast, overload
 
@@ -60,7 +59,7 @@ _WAIT_FOR_ANSWERS = re.compile(r"(?:.*/)?gemini-(?:2|3\.1)")
 _EXACT = 2**53
 # How much of an exception's words the model gets to read.
 _MOST_WORDS = 1_000
-# Answers that are remembered, in case their call or their loss is reported later on.
+# Answers that are remembered, in case their call comes again.
 _REMEMBERED = 1_024
 # How long the end of a session waits for functions that do not heed their cancellation.
 _PATIENCE_S = 5.0
@@ -410,7 +409,7 @@ class ToolStats(msgspec.Struct, frozen=True, kw_only=True):
         failed: of those, the answers that report an error.
         cancelled: by the service, by an interruption, or by the end of the session.
         dropped: because the service has forgotten the conversation that they belonged to.
-        repeated: answers that were sent once more, because the first may have been lost.
+        repeated: answers that were sent once more, because the service asked once more.
     """
 
     calls: int = 0
@@ -436,15 +435,12 @@ class ToolLedger:
     * A call is run once, however often it comes; one that comes again after its answer is answered again.
     * A call gets one answer, or it is cancelled or dropped and gets none.
     * Answers wait for a connection here. A conversation that the service has forgotten takes them along.
-    * Answers that may have been lost with their connection are sent again on the next; the id makes that safe, and
-      what has no id is not repeated.
+    * An answer that was handed over is the outbox's: it keeps it until it has arrived, on whatever connection.
     """
 
     def __init__(self) -> None:
         self._live: dict[str, _Call] = {}
         self._answered: dict[str, Send | None] = {}  # the latest calls that are over; None gets no answer any more
-        self._sent: deque[Send] = deque(maxlen=_REMEMBERED)  # in the order of the outbox
-        self._lost: list[Send] = []
         self._connected = True
         self._closed = False
         self._unnamed = 0
@@ -469,9 +465,10 @@ class ToolLedger:
         if self._closed or call.id in self._live:
             return []
         if call.id in self._answered:
-            # the service would not ask again if it had the answer
+            # the service would not ask again if it had the answer, and the id makes a second one safe
             answer = self._answered[call.id]
-            return [self._repeat(answer)] if answer is not None and self._connected else []
+            self._count(repeated=int(answer is not None))
+            return [] if answer is None else [answer]
         key = call.id
         if not key:
             self._unnamed += 1
@@ -487,34 +484,27 @@ class ToolLedger:
             return []
         live.answer = answer
         live.failed = failed
-        return self._send(key, live) if self._connected else []
+        return [*self._send(key, live)] if self._connected else []
 
     def expired(self, key: str, answer: Send) -> list[Decision]:
         """The function has not returned in time, and this says so."""
         return [Cancel(key), *self.answered(key, answer, failed=True)]
 
-    def answered_by_hand(self, message: Send, final: Sequence[str]) -> list[Decision]:
-        """The user has sent this message; the answers to the calls in ``final`` are complete."""
-        self._sent.append(message)
+    def answered_by_hand(self, answer: Send, final: Iterable[str]) -> list[Cancel]:
+        """The user has sent this; the answers to the calls in ``final`` are complete."""
         over = [key for key in final if key in self._live]
         for key in over:
-            self._remember(key, message)
+            self._remember(key, answer)
         self._count(answered=len(over))
         return [Cancel(key) for key in over]
 
-    def _send(self, key: str, live: _Call) -> list[Decision]:
+    def _send(self, key: str, live: _Call) -> list[Send]:
         answer = live.answer
         if answer is None:
             return []
         self._remember(key, answer)
-        self._sent.append(answer)
         self._count(answered=1, failed=int(live.failed))
         return [answer]
-
-    def _repeat(self, answer: Send) -> Send:
-        self._sent.append(answer)
-        self._count(repeated=1)
-        return answer
 
     def _remember(self, key: str, answer: Send | None) -> None:
         """A call is over."""
@@ -536,8 +526,7 @@ class ToolLedger:
     def closing(self) -> list[Decision]:
         """The user ends the session: what is answered goes into its accounts, what is not ends here."""
         self._closed = True
-        decisions = self._send_what_waits()
-        return [*decisions, *self._cancel(list(self._live))]
+        return [*self._send_what_waits(), *self._cancel(list(self._live))]
 
     def closed(self) -> list[Cancel]:
         """The session has ended, and takes nothing any more."""
@@ -552,12 +541,6 @@ class ToolLedger:
 
     # --- facts: the connection ---
 
-    def uncertain(self, count: int, waiting: int) -> None:
-        """So many messages of answers were on their way when the connection was lost, and so many wait behind them."""
-        sent = list(self._sent)
-        end = max(0, len(sent) - waiting)
-        self._lost = [message for message in sent[max(0, end - count) : end] if message.ids]
-
     def reconnecting(self) -> None:
         """There is no connection; answers wait."""
         self._connected = False
@@ -569,18 +552,12 @@ class ToolLedger:
             keys = list(self._live)
             self._live.clear()
             self._answered.clear()  # another conversation may use the same ids
-            self._sent.clear()
-            self._lost.clear()
             self._count(dropped=len(keys))
             return [Cancel(key) for key in keys]
-        return self._send_what_waits()
+        return [*self._send_what_waits()]
 
-    def _send_what_waits(self) -> list[Decision]:
-        lost, self._lost = self._lost, []
-        decisions: list[Decision] = [self._repeat(answer) for answer in lost]
-        for key, live in list(self._live.items()):
-            decisions += self._send(key, live)
-        return decisions
+    def _send_what_waits(self) -> list[Send]:
+        return [answer for key, live in list(self._live.items()) for answer in self._send(key, live)]
 
 
 # --- the runner ------------------------------------------------------------------------------------------------------
@@ -653,7 +630,6 @@ class Tools:
 
     def answered_by_hand(self, answers: Sequence[FunctionResponse]) -> None:
         """The user has answered, and the message is in the outbox."""
-        self._listen()
         final = [answer.id for answer in answers if answer.id and not answer.will_continue]
         self._carry_out(self._ledger.answered_by_hand(_message(answers), final))
 
@@ -715,9 +691,6 @@ class Tools:
                 decisions = ledger.interrupted()
                 self._settle(decision.key for decision in decisions)
                 self._carry_out(decisions)
-            case events.DeliveryUncertain(kinds={"tool_response": count}):
-                waiting = self._runner.protocol.outbox.counts_by_kind.get("tool_response")
-                ledger.uncertain(count, waiting.waiting if waiting else 0)
             case events.Reconnecting():
                 ledger.reconnecting()
             case events.Reconnected(context_restored=context_restored):
