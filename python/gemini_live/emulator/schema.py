@@ -192,7 +192,7 @@ MESSAGES: Final[dict[str, dict[str, str]]] = {
         "audio_metadata": "struct",
     },
     "Blob": {"mime_type": "string", "data": "bytes", "display_name": "string"},
-    "FileData": {"file_uri": "string", "mime_type": "string"},
+    "FileData": {"file_uri": "string", "mime_type": "string", "display_name": "string"},
     "FunctionCall": {"id": "string", "name": "string", "args": "struct"},
     "ExecutableCode": {"language": "enum", "code": "string", "id": "string"},
     "CodeExecutionResult": {"outcome": "enum", "output": "string", "id": "string"},
