@@ -37,6 +37,7 @@ from gemini_live.events import (
     OutputTranscription,
     SessionResumption,
     SetupComplete,
+    SpeechState,
     Thought,
     ToolCall,
     ToolCallCancellation,
@@ -45,6 +46,7 @@ from gemini_live.events import (
     Unknown,
     UrlContext,
     Usage,
+    VadSignal,
     VoiceActivity,
     WaitingForInput,
 )
@@ -265,6 +267,39 @@ FIELDS = [
             ModelPart(part=Part(thought_signature=b"\xfb\xff")),
         ],
     ),
+    # a signature belongs to its text; what else is said about a piece follows it
+    (
+        '{"serverContent":{"modelTurn":{"parts":[{"text":"a","thoughtSignature":"-_8="}]}}}',
+        [ModelText(text="a", thought_signature=b"\xfb\xff")],
+    ),
+    (
+        '{"serverContent":{"modelTurn":{"parts":[{"text":"a","thought":true,"thoughtSignature":""}]}}}',
+        [Thought(text="a", thought_signature=b"")],
+    ),
+    (
+        (
+            '{"serverContent":{"modelTurn":{"parts":[{"text":"a","speechMetadata":{"speaker":"1"}},'
+            '{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"},"thoughtSignature":"-_8="}]}}}'
+        ),
+        [
+            ModelText(text="a"),
+            ModelPart(part=Part(speech_metadata={"speaker": "1"})),
+            ModelAudio(data=ZEROES),
+            ModelPart(part=Part(thought_signature=b"\xfb\xff")),
+        ],
+    ),
+    # tools of the service
+    (
+        (
+            '{"serverContent":{"modelTurn":{"parts":[{"toolCall":{"id":"1"}},{"toolResponse":{"id":"1"}},'
+            '{"functionCall":{"name":"f","args":{"a":1}}}]}}}'
+        ),
+        [
+            ModelPart(part=Part(tool_call={"id": "1"})),
+            ModelPart(part=Part(tool_response={"id": "1"})),
+            ModelPart(part=Part(function_call=FunctionCall(name="f", args={"a": 1}))),
+        ],
+    ),
     # other audio is not PCM
     (
         (
@@ -279,13 +314,13 @@ FIELDS = [
     ),
     # transcriptions
     (
-        '{"serverContent":{"interimInputTranscription":{"text":"Wha"}}}',
-        [InputTranscription(text="Wha", interim=True)],
+        '{"serverContent":{"interimInputTranscription":{"text":"Wha","languageCode":"en","speakerLabel":"1"}}}',
+        [InputTranscription(text="Wha", interim=True, language_code="en", speaker_label="1")],
     ),
     (
         (
             '{"serverContent":{"inputTranscription":{"text":"a","finished":true,"languageCode":"de","speakerLabel":"1",'
-            '"words":[{"word":"a","startOffset":"0.1s","endOffset":"0.2s"},{}]}}}'
+            '"words":[{"word":"a","startOffset":"0.1s","endOffset":"0.2s"},{}],"startOffset":"0.5s","endOffset":"1.25s"}}}'
         ),
         [
             InputTranscription(
@@ -293,13 +328,27 @@ FIELDS = [
                 finished=True,
                 language_code="de",
                 speaker_label="1",
-                words=[TranscribedWord(word="a", start_offset="0.1s", end_offset="0.2s"), TranscribedWord()],
+                words=(TranscribedWord(word="a", start_offset_s=0.1, end_offset_s=0.2), TranscribedWord()),
+                start_offset_s=0.5,
+                end_offset_s=1.25,
             )
         ],
     ),
     (
-        '{"serverContent":{"outputTranscription":{"text":"a","languageCode":"de","words":[{"word":"a"}]}}}',
-        [OutputTranscription(text="a", language_code="de", words=[TranscribedWord(word="a")])],
+        (
+            '{"serverContent":{"outputTranscription":{"text":"a","languageCode":"de","speakerLabel":"2",'
+            '"words":[{"word":"a","startOffset":"soon"}],"startOffset":"0s","endOffset":"0.5s"}}}'
+        ),
+        [
+            OutputTranscription(
+                text="a",
+                language_code="de",
+                speaker_label="2",
+                words=(TranscribedWord(word="a"),),
+                start_offset_s=0.0,
+                end_offset_s=0.5,
+            )
+        ],
     ),
     # where it comes from
     (
@@ -309,6 +358,33 @@ FIELDS = [
     (
         '{"serverContent":{"urlContextMetadata":{"urlMetadata":[{"retrievedUrl":"u"}]}}}',
         [UrlContext(metadata={"urlMetadata": [{"retrievedUrl": "u"}]})],
+    ),
+    # older forms of voice activity
+    (
+        '{"voiceActivityDetectionSignal":{"vadSignalType":"VAD_SIGNAL_TYPE_SOS"}}',
+        [VadSignal(type="VAD_SIGNAL_TYPE_SOS")],
+    ),
+    ('{"serverContent":{"speechState":"NON_SPEECH"}}', [SpeechState(state="NON_SPEECH")]),
+    # a replicated voice
+    (
+        '{"setupComplete":{"voiceConsentSignature":{"signature":"x"}}}',
+        [SetupComplete(voice_consent_signature="x")],
+    ),
+    # arguments that are still being written
+    (
+        (
+            '{"toolCall":{"functionCalls":[{"id":"1","name":"f","partialArgs":[{"jsonPath":"$.a","stringValue":"x"}],'
+            '"willContinue":true}]}}'
+        ),
+        [
+            ToolCall(
+                calls=[
+                    FunctionCall(
+                        id="1", name="f", partial_args=[{"jsonPath": "$.a", "stringValue": "x"}], will_continue=True
+                    )
+                ]
+            )
+        ],
     ),
     # resumption
     ('{"sessionResumptionUpdate":{}}', [SessionResumption(handle=None)]),
@@ -377,7 +453,7 @@ def test_every_event_of_the_service_was_looked_at():
 
 def test_interrupted_comes_before_everything_else_of_its_message():
     raw = (
-        '{"setupComplete":{},"sessionResumptionUpdate":{},"goAway":{},"usageMetadata":{},"toolCall":{},'
+        '{"setupComplete":{},"sessionResumptionUpdate":{},"goAway":{},"usageMetadata":{},"toolCall":{"functionCalls":[{}]},'
         '"toolCallCancellation":{},"voiceActivity":{"type":"ACTIVITY_START"},"error":{},'
         '"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}},{"text":"a"}]},'
         '"turnComplete":true,"generationComplete":true,"inputTranscription":{},"outputTranscription":{},'
@@ -468,39 +544,125 @@ def test_nulls_everywhere_else():
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "understood", "fields"),
     [
-        b'{"somethingNew":{}}',
-        b'{"somethingNew":{"a":1},"serverContent":{}}',
-        # an allow-listed older form
-        b'{"voiceActivityDetectionSignal":{"vadSignalType":"VAD_SIGNAL_TYPE_SOS"}}',
-        # one floor down
-        b'{"serverContent":{"speechState":"SPEECH"}}',
-        b'{"serverContent":{"modelTurn":{"parts":[{"toolCall":{"a":1}}]}}}',
+        ('{"somethingNew":{}}', [], ["somethingNew"]),
+        ('{"somethingNew":{"a":1},"serverContent":{}}', [], ["somethingNew"]),
+        ('{"somethingNew":{},"serverContent":{"turnComplete":true}}', [TurnComplete()], ["somethingNew"]),
+        (
+            '{"serverContent":{"somethingNew":1,"turnComplete":true},"other":0}',
+            [TurnComplete()],
+            ["serverContent.somethingNew", "other"],
+        ),
+        (
+            '{"serverContent":{"modelTurn":{"parts":[{"somethingNew":1},{"text":"a"}]}}}',
+            [ModelText(text="a")],
+            ["serverContent.modelTurn.parts[0].somethingNew"],
+        ),
+        (
+            '{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"mimeType":"audio/pcm","data":"AAAA","x":1}}]}}}',
+            [ModelAudio(data=ZEROES)],
+            ["serverContent.modelTurn.parts[0].inlineData.x"],
+        ),
+        (
+            '{"serverContent":{"inputTranscription":{"text":"a","words":[{"word":"a"},{"word":"b","x":1}],"y":{}}}}',
+            [InputTranscription(text="a", words=(TranscribedWord(word="a"), TranscribedWord(word="b")))],
+            ["serverContent.inputTranscription.words[1].x", "serverContent.inputTranscription.y"],
+        ),
+        (
+            '{"goAway":{"timeLeft":"5s","somethingNew":[]}}',
+            [GoAway(time_left_s=5.0)],
+            ["goAway.somethingNew"],
+        ),
+        (
+            '{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{"anything":{}},"x":1}]}}',
+            [ToolCall(calls=[FunctionCall(id="1", name="f", args={"anything": {}})])],
+            ["toolCall.functionCalls[0].x"],
+        ),
+        ('{"setupComplete":{"x":1}}', [SetupComplete()], ["setupComplete.x"]),
     ],
 )
-def test_only_unknown_names_are_passed_on_as_they_came(raw):
-    assert codec.decode(raw) == [Unknown(raw=raw)]
+def test_a_name_that_is_not_known_is_passed_on_behind_what_is(raw, understood, fields):
+    raw = raw.encode()
+    assert codec.decode(raw) == [*understood, Unknown(raw=raw, fields=tuple(fields))]
+
+
+@pytest.mark.parametrize("raw", [b'{"somethingNew":null}', b'{"serverContent":{"x":null},"toolCall":{"x":null}}'])
+def test_a_name_without_a_value_says_nothing(raw):
+    assert codec.decode(raw) == []
+
+
+END = '"turnComplete":true,"interrupted":true'
 
 
 @pytest.mark.parametrize(
-    ("raw", "expected"),
+    ("raw", "understood", "place"),
     [
-        (b'{"somethingNew":{},"serverContent":{"turnComplete":true}}', [TurnComplete()]),
-        (b'{"serverContent":{"speechState":"SPEECH","turnComplete":true}}', [TurnComplete()]),
-        (b'{"serverContent":{"modelTurn":{"parts":[{"somethingNew":1},{"text":"a"}]}}}', [ModelText(text="a")]),
-        (b'{"serverContent":{"modelTurn":{"parts":[{"text":"a","speechMetadata":{}}]}}}', [ModelText(text="a")]),
-        (b'{"goAway":{"timeLeft":"5s","somethingNew":[]}}', [GoAway(time_left_s=5.0)]),
+        (f'{{"serverContent":{{{END},"outputTranscription":5}}}}', [], "serverContent.outputTranscription"),
+        (f'{{"serverContent":{{{END},"generationComplete":"yes"}}}}', [], "serverContent.generationComplete"),
+        (f'{{"serverContent":{{{END},"groundingMetadata":[]}}}}', [], "serverContent.groundingMetadata"),
+        (f'{{"serverContent":{{{END},"modelTurn":{{"parts":{{}}}}}}}}', [], "serverContent.modelTurn.parts"),
+        (
+            f'{{"serverContent":{{{END},"modelTurn":{{"parts":[{{"text":5}},null,{{"text":"a"}}]}}}}}}',
+            [ModelText(text="a")],
+            "serverContent.modelTurn.parts[0]",
+        ),
+        (
+            f'{{"serverContent":{{{END},"modelTurn":{{"parts":[{{"thoughtSignature":"?"}},{{"text":"a"}}]}}}}}}',
+            [ModelText(text="a")],
+            "serverContent.modelTurn.parts",
+        ),
+        # nothing that is not JSON either, as long as its end can be found
+        (f'{{"serverContent":{{{END},"groundingMetadata":{{"n":1e999}}}}}}', [], "serverContent.groundingMetadata"),
+        (f'{{"serverContent":{{{END}}},"usageMetadata":{{"promptTokenCount":"many"}}}}', [], "usageMetadata"),
+        (f'{{"serverContent":{{{END}}},"toolCallCancellation":5}}', [], "toolCallCancellation"),
+        (
+            f'{{"serverContent":{{{END}}},"goAway":{{"timeLeft":5}}}}',
+            [GoAway()],
+            "goAway.timeLeft",
+        ),
+        (
+            f'{{"serverContent":{{{END}}},"setupComplete":{{"sessionId":5}}}}',
+            [SetupComplete()],
+            "setupComplete.sessionId",
+        ),
+        # a function is not called with half of its arguments
+        (
+            f'{{"serverContent":{{{END}}},"toolCall":{{"functionCalls":[{{"name":"f","args":[]}},{{"name":"g"}}]}}}}',
+            [ToolCall(calls=[FunctionCall(name="g")])],
+            "toolCall.functionCalls[0]",
+        ),
+        (
+            f'{{"serverContent":{{{END}}},"toolCall":{{"functionCalls":[{{"name":"f","args":[]}}]}}}}',
+            [],
+            "toolCall.functionCalls[0]",
+        ),
+        # a handle of which nobody knows what it contains is none
+        (
+            (
+                f'{{"serverContent":{{{END}}},"sessionResumptionUpdate":{{"newHandle":"h","resumable":true,'
+                '"lastConsumedClientMessageIndex":"x"}}'
+            ),
+            [],
+            "sessionResumptionUpdate",
+        ),
     ],
 )
-def test_unknown_names_beside_known_ones_do_no_harm(raw, expected):
-    assert codec.decode(raw) == expected
+def test_one_wrong_value_takes_nothing_else_with_it(raw, understood, place):
+    raw = raw.encode()
+    first, *rest, unknown = codec.decode(raw)
+    assert first == Interrupted()
+    assert [event for event in rest if event != TurnComplete()] == understood
+    assert TurnComplete() in rest
+    assert unknown.raw == raw
+    assert unknown.problem.startswith(place)
+    assert unknown.fields == ()
 
 
 @pytest.mark.parametrize("kind", ['"ACTIVITY_SOMETHING_NEW"', "null", '""'])
 def test_a_new_kind_of_voice_activity_takes_nothing_else_with_it(kind):
     raw = f'{{"voiceActivity":{{"type":{kind}}},"serverContent":{{"interrupted":true,"turnComplete":true}}}}'.encode()
-    first, unknown, last = codec.decode(raw)
+    first, last, unknown = codec.decode(raw)
     assert (first, last) == (Interrupted(), TurnComplete())
     assert isinstance(unknown, Unknown)
     assert unknown.raw == raw
@@ -550,7 +712,7 @@ def test_a_new_kind_of_voice_activity_takes_nothing_else_with_it(kind):
     ],
 )
 def test_what_is_malformed_is_passed_on_with_the_problem(raw):
-    (event,) = codec.decode(raw)
+    event = codec.decode(raw)[-1]
     assert isinstance(event, Unknown)
     assert event.raw == raw
     assert event.problem

@@ -894,3 +894,11 @@ def test_what_arrives_during_the_goodbye_is_still_handed_out():
     session.take()
     session.hear(AUDIO)
     assert isinstance(session.events()[0], events.ModelAudio)
+
+
+def test_messages_that_were_not_understood_are_counted():
+    session = opened()
+    for raw in (b"{}", b'{"serverContent":{"turnComplete":true}}', b'{"new":1}', b"?", b'{"toolCall":{"x":1,"y":2}}'):
+        session.hear(raw)
+    assert session.unknown_received == 3
+    assert sum(isinstance(event, events.Unknown) for event in session.events()) == 3

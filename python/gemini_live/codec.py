@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -77,37 +78,107 @@ def encode_setup(setup: Setup, *, handle: str | None = None, again: bool = False
 # --- in --------------------------------------------------------------------------------------------------------------
 # Every field may be absent or null (proto3 JSON). Audio arrives as base64 text: msgspec's own decoding of bytes takes
 # neither the URL-safe alphabet nor missing padding, which the service is free to send.
+#
+# A message is first read strictly, which costs nothing. Where that fails, because of a name that is not known here or a
+# value of another type than the reference says, it is read again piece by piece, so that what is understood is kept.
 
 
-class _InlineData(Wire, frozen=True, kw_only=True):
+class _Sent(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message of the service, or a part of one."""
+
+
+class _InlineData(_Sent, frozen=True, kw_only=True):
     mime_type: str | None = None
     data: str | None = None
+    display_name: str | None = None
 
 
-class _Part(Wire, frozen=True, kw_only=True):
+class _FileData(_Sent, frozen=True, kw_only=True):
+    file_uri: str | None = None
+    mime_type: str | None = None
+    display_name: str | None = None
+
+
+class _ExecutableCode(_Sent, frozen=True, kw_only=True):
+    code: str | None = None
+    language: str | None = None
+    id: str | None = None
+
+
+class _CodeExecutionResult(_Sent, frozen=True, kw_only=True):
+    outcome: str | None = None
+    output: str | None = None
+    id: str | None = None
+
+
+class _FunctionCall(_Sent, frozen=True, kw_only=True):
+    name: str | None = None
+    id: str | None = None
+    args: Mapping[str, Any] | None = None
+    partial_args: Sequence[Mapping[str, Any]] | None = None
+    will_continue: bool | None = None
+
+
+class _Part(_Sent, frozen=True, kw_only=True):
     text: str | None = None
     thought: bool | None = None
     thought_signature: str | None = None
     inline_data: _InlineData | None = None
-    file_data: FileData | None = None
-    executable_code: ExecutableCode | None = None
-    code_execution_result: CodeExecutionResult | None = None
+    file_data: _FileData | None = None
+    function_call: _FunctionCall | None = None
+    executable_code: _ExecutableCode | None = None
+    code_execution_result: _CodeExecutionResult | None = None
+    tool_call: Mapping[str, Any] | None = None
+    tool_response: Mapping[str, Any] | None = None
+    media_processing: str | None = None
+    media_resolution: Mapping[str, Any] | None = None
+    video_metadata: Mapping[str, Any] | None = None
+    part_metadata: Mapping[str, Any] | None = None
+    audio_transcription: Mapping[str, Any] | None = None
+    speech_metadata: Mapping[str, Any] | None = None
+    document_metadata: Mapping[str, Any] | None = None
+    spreadsheet_metadata: Mapping[str, Any] | None = None
+    audio_metadata: Mapping[str, Any] | None = None
 
 
-class _ModelTurn(Wire, frozen=True, kw_only=True):
+# what a `Part` holds beside text, audio and thoughts, and takes over as it is
+_AS_GIVEN = (
+    "tool_call",
+    "tool_response",
+    "media_processing",
+    "media_resolution",
+    "video_metadata",
+    "part_metadata",
+    "audio_transcription",
+    "speech_metadata",
+    "document_metadata",
+    "spreadsheet_metadata",
+    "audio_metadata",
+)
+
+
+class _ModelTurn(_Sent, frozen=True, kw_only=True):
     parts: Sequence[_Part] | None = None
     role: str | None = None
 
 
-class _Transcription(Wire, frozen=True, kw_only=True):
+class _Word(_Sent, frozen=True, kw_only=True):
+    word: str | None = None
+    start_offset: str | None = None
+    end_offset: str | None = None
+
+
+class _Transcription(_Sent, frozen=True, kw_only=True):
     text: str | None = None
     finished: bool | None = None
     language_code: str | None = None
     speaker_label: str | None = None
-    words: Sequence[events.TranscribedWord] | None = None
+    words: Sequence[_Word] | None = None
+    start_offset: str | None = None
+    end_offset: str | None = None
 
 
-class _ServerContent(Wire, frozen=True, kw_only=True):
+class _ServerContent(_Sent, frozen=True, kw_only=True):
     model_turn: _ModelTurn | None = None
     turn_complete: bool | None = None
     interrupted: bool | None = None
@@ -120,48 +191,52 @@ class _ServerContent(Wire, frozen=True, kw_only=True):
     url_context_metadata: Mapping[str, Any] | None = None
     turn_complete_reason: str | None = None
     interaction_status: str | None = None
+    speech_state: str | None = None
 
 
-class _SetupComplete(Wire, frozen=True, kw_only=True):
+class _VoiceConsentSignature(_Sent, frozen=True, kw_only=True):
+    signature: str | None = None
+
+
+class _SetupComplete(_Sent, frozen=True, kw_only=True):
     session_id: str | None = None
+    voice_consent_signature: _VoiceConsentSignature | None = None
 
 
-class _FunctionCall(Wire, frozen=True, kw_only=True):
-    name: str | None = None
-    id: str | None = None
-    args: Mapping[str, Any] | None = None
-
-
-class _ToolCall(Wire, frozen=True, kw_only=True):
+class _ToolCall(_Sent, frozen=True, kw_only=True):
     function_calls: Sequence[_FunctionCall] | None = None
 
 
-class _ToolCallCancellation(Wire, frozen=True, kw_only=True):
+class _ToolCallCancellation(_Sent, frozen=True, kw_only=True):
     ids: Sequence[str] | None = None
 
 
-class _GoAway(Wire, frozen=True, kw_only=True):
+class _GoAway(_Sent, frozen=True, kw_only=True):
     time_left: str | None = None
 
 
-class _SessionResumptionUpdate(Wire, frozen=True, kw_only=True):
+class _SessionResumptionUpdate(_Sent, frozen=True, kw_only=True):
     new_handle: str | None = None
     resumable: bool | None = None
     # int64 is a string in proto3 JSON; numbers are allowed in
     last_consumed_client_message_index: str | int | None = None
 
 
-class _VoiceActivity(Wire, frozen=True, kw_only=True):
+class _VoiceActivity(_Sent, frozen=True, kw_only=True):
     type: str | None = None
     audio_offset: str | None = None
 
 
-class _TokenCount(Wire, frozen=True, kw_only=True):
+class _VadSignal(_Sent, frozen=True, kw_only=True):
+    vad_signal_type: str | None = None
+
+
+class _TokenCount(_Sent, frozen=True, kw_only=True):
     modality: str | None = None
     token_count: int | None = None
 
 
-class _UsageMetadata(Wire, frozen=True, kw_only=True):
+class _UsageMetadata(_Sent, frozen=True, kw_only=True):
     prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
     response_token_count: int | None = None
@@ -178,13 +253,14 @@ class _UsageMetadata(Wire, frozen=True, kw_only=True):
     service_tier: str | None = None
 
 
-class _Error(Wire, frozen=True, kw_only=True):
+class _Error(_Sent, frozen=True, kw_only=True):
     code: int | None = None
     status: str | None = None
     message: str | None = None
+    details: Sequence[Any] | None = None
 
 
-class _ServerMessage(Wire, frozen=True, kw_only=True):
+class _ServerMessage(_Sent, frozen=True, kw_only=True):
     setup_complete: _SetupComplete | None = None
     server_content: _ServerContent | None = None
     tool_call: _ToolCall | None = None
@@ -193,20 +269,24 @@ class _ServerMessage(Wire, frozen=True, kw_only=True):
     session_resumption_update: _SessionResumptionUpdate | None = None
     usage_metadata: _UsageMetadata | None = None
     voice_activity: _VoiceActivity | None = None
+    voice_activity_detection_signal: _VadSignal | None = None
     error: _Error | None = None
 
 
+_AnySent = TypeVar("_AnySent", bound=_Sent)
 _message_decoder = msgspec.json.Decoder(_ServerMessage)
-_object_decoder = msgspec.json.Decoder(dict[str, Any])
-_KNOWN = frozenset(_ServerMessage.__struct_encode_fields__)
-_KNOWN_IN_CONTENT = frozenset(_ServerContent.__struct_encode_fields__)
-_KNOWN_IN_PART = frozenset(_Part.__struct_encode_fields__)
+_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+# Of these, a field that cannot be read leaves the others standing. All others are taken whole or not at all: a function
+# must not be called with half of its arguments.
+_IN_PIECES = frozenset({_ServerMessage, _ServerContent, _SetupComplete, _ModelTurn, _ToolCall, _GoAway})
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 def decode(raw: bytes) -> list[events.Event]:
     """Turn one message of the service into events, `Interrupted` first. Never raises.
 
-    An empty message, a sign of life, gives none.
+    An empty message, a sign of life, gives none. What is not understood comes last, as one `Unknown`.
     """
     audio = _core.decode_audio(raw)
     if audio is not None:
@@ -215,108 +295,257 @@ def decode(raw: bytes) -> list[events.Event]:
 
 
 def _decode_in_full(raw: bytes) -> list[events.Event]:
+    reading = _Reading()
     try:
-        message = _message_decoder.decode(raw)
-        found: list[events.Event] = []
-        _read(message, found, raw)
-        unknown = not found and _has_unknown_names(raw)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        return [events.Unknown(raw=raw, problem=str(error) or type(error).__name__)]
-    return [events.Unknown(raw=raw)] if unknown else found
-
-
-def _has_unknown_names(raw: bytes) -> bool:
-    """Whether a message that said nothing to us may have said something, rather than being a sign of life."""
-    message = _object_decoder.decode(raw)
-    # of these types, or the message would not have been read
-    content = cast("dict[str, Any]", message.get("serverContent") or {})
-    turn = cast("dict[str, Any]", content.get("modelTurn") or {})
-    parts = cast("list[dict[str, Any]]", turn.get("parts") or [])
-    return bool(
-        message.keys() - _KNOWN
-        or content.keys() - _KNOWN_IN_CONTENT
-        or any(part.keys() - _KNOWN_IN_PART for part in parts)
-    )
-
-
-def _read(message: _ServerMessage, found: list[events.Event], raw: bytes) -> None:
-    content = message.server_content
-    if content is not None and content.interrupted:
-        found.append(events.Interrupted())
-    if message.setup_complete is not None:
-        found.append(events.SetupComplete(session_id=message.setup_complete.session_id))
-    if message.session_resumption_update is not None:
-        found.append(_resumption(message.session_resumption_update))
-    if message.voice_activity is not None:
-        found.append(_voice_activity(message.voice_activity, raw))
-    if content is not None:
-        _read_content(content, found)
-    if message.tool_call is not None:
-        calls = [
-            FunctionCall(name=call.name or "", id=call.id or "", args=call.args or {})
-            for call in message.tool_call.function_calls or ()
-        ]
-        found.append(events.ToolCall(calls=calls))
-    if message.tool_call_cancellation is not None:
-        found.append(events.ToolCallCancellation(ids=message.tool_call_cancellation.ids or ()))
-    if message.usage_metadata is not None:
-        found.append(_usage(message.usage_metadata))
-    if content is not None and content.turn_complete:
-        found.append(
-            events.TurnComplete(reason=content.turn_complete_reason, interaction_status=content.interaction_status)
+        message: _ServerMessage | None = _message_decoder.decode(raw)
+    except _UNREADABLE:
+        message = _Pieces(reading).struct(_ServerMessage, raw, "")
+    if message is not None:
+        reading.message(message)
+    if reading.problems or reading.unknown:
+        reading.found.append(
+            events.Unknown(raw=raw, problem="; ".join(reading.problems), fields=tuple(reading.unknown))
         )
-    if message.go_away is not None:
-        found.append(events.GoAway(time_left_s=_seconds(message.go_away.time_left)))
-    if message.error is not None:
-        error = message.error
-        found.append(events.Error(code=error.code, status=error.status or "", message=error.message or ""))
+    return reading.found
 
 
-def _read_content(content: _ServerContent, found: list[events.Event]) -> None:
-    if content.interim_input_transcription is not None:
-        found.append(_input_transcription(content.interim_input_transcription, interim=True))
-    if content.input_transcription is not None:
-        found.append(_input_transcription(content.input_transcription, interim=False))
-    if content.output_transcription is not None:
-        said = content.output_transcription
-        found.append(
-            events.OutputTranscription(
-                text=said.text or "",
-                finished=bool(said.finished),
-                language_code=said.language_code,
-                words=said.words or (),
+class _Field(msgspec.Struct, frozen=True):
+    name: str
+    hint: Any
+    inner: type[_Sent] | None
+    """The struct in it, if there is one."""
+    many: bool
+
+
+@cache
+def _fields(kind: type[_Sent]) -> dict[str, _Field]:
+    """The fields of a message by their names on the wire."""
+    hints = get_type_hints(kind)
+    fields: dict[str, _Field] = {}
+    for name, wire_name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        value = next(part for part in get_args(hints[name]) if part is not type(None))  # X of X | None
+        many = get_origin(value) is Sequence
+        inner: Any = get_args(value)[0] if many else value
+        if not (isinstance(inner, type) and issubclass(inner, _Sent)):
+            inner = None
+        fields[wire_name] = _Field(name, hints[name], inner, many)
+    return fields
+
+
+class _Pieces:
+    """Reads as much of a message as can be read."""
+
+    def __init__(self, reading: _Reading) -> None:
+        self._reading = reading
+
+    def struct(self, kind: type[_AnySent], raw: bytes | msgspec.Raw, place: str) -> _AnySent | None:
+        """A message, or a part of one, of this kind; ``None`` if it cannot be read."""
+        try:
+            if kind not in _IN_PIECES:
+                return msgspec.convert(self._known(kind, msgspec.json.decode(raw), place), kind)
+            members = _members_decoder.decode(raw)
+        except _UNREADABLE as error:
+            self._reading.problems.append(_problem(place, error))
+            return None
+        fields = _fields(kind)
+        values: dict[str, Any] = {}
+        for wire_name, member in members.items():
+            inside = f"{place}.{wire_name}" if place else wire_name
+            if bytes(member) == b"null":
+                continue  # as good as absent
+            if wire_name not in fields:
+                self._reading.unknown.append(inside)
+                continue
+            field = fields[wire_name]
+            values[field.name] = self._value(field, member, inside)
+        return kind(**values)
+
+    def _value(self, field: _Field, raw: msgspec.Raw, place: str) -> object:
+        try:
+            if field.inner is None:
+                return msgspec.json.decode(raw, type=field.hint)
+            if not field.many:
+                return self.struct(field.inner, raw, place)
+            items = _items_decoder.decode(raw)
+        except _UNREADABLE as error:
+            self._reading.problems.append(_problem(place, error))
+            return None
+        kind = field.inner
+        read = (self.struct(kind, item, f"{place}[{index}]") for index, item in enumerate(items))
+        return [item for item in read if item is not None]
+
+    def _known(self, kind: type[_Sent], value: object, place: str) -> object:
+        """The value without the names that are not known here, which are noted."""
+        if not isinstance(value, dict):
+            return value
+        fields = _fields(kind)
+        known: dict[str, object] = {}
+        for wire_name, member in cast("dict[str, object]", value).items():
+            field, inside = fields.get(wire_name), f"{place}.{wire_name}"
+            if field is None:
+                if member is not None:
+                    self._reading.unknown.append(inside)
+            elif field.inner is None:
+                known[wire_name] = member
+            elif field.many and isinstance(member, list):
+                items = cast("list[object]", member)
+                inner = field.inner
+                known[wire_name] = [self._known(inner, item, f"{inside}[{at}]") for at, item in enumerate(items)]
+            else:
+                known[wire_name] = self._known(field.inner, member, inside)
+        return known
+
+
+def _problem(place: str, error: Exception) -> str:
+    words = str(error) or type(error).__name__
+    return f"{place}: {words}" if place else words
+
+
+class _Reading:
+    """The events of one message, and what of it was not understood."""
+
+    def __init__(self) -> None:
+        self.found: list[events.Event] = []
+        self.problems: list[str] = []
+        self.unknown: list[str] = []
+
+    def message(self, message: _ServerMessage) -> None:
+        """Read it all."""
+        found = self.found
+        content = message.server_content
+        if content is not None and content.interrupted:
+            found.append(events.Interrupted())
+        self._connection(message)
+        if content is not None:
+            self._content(content)
+        if message.tool_call is not None:
+            calls = [_function_call(call) for call in message.tool_call.function_calls or ()]
+            if calls:
+                found.append(events.ToolCall(calls=calls))
+        if message.tool_call_cancellation is not None:
+            found.append(events.ToolCallCancellation(ids=message.tool_call_cancellation.ids or ()))
+        if message.usage_metadata is not None:
+            found.append(_usage(message.usage_metadata))
+        if content is not None and content.turn_complete:
+            found.append(
+                events.TurnComplete(reason=content.turn_complete_reason, interaction_status=content.interaction_status)
+            )
+        if message.go_away is not None:
+            found.append(events.GoAway(time_left_s=_seconds(message.go_away.time_left)))
+        if message.error is not None:
+            error = message.error
+            found.append(events.Error(code=error.code, status=error.status or "", message=error.message or ""))
+
+    def _connection(self, message: _ServerMessage) -> None:
+        found = self.found
+        if message.setup_complete is not None:
+            done = message.setup_complete
+            signature = done.voice_consent_signature
+            found.append(
+                events.SetupComplete(
+                    session_id=done.session_id, voice_consent_signature=signature.signature if signature else None
+                )
+            )
+        if message.session_resumption_update is not None:
+            self._resumption(message.session_resumption_update)
+        if message.voice_activity is not None:
+            self._voice_activity(message.voice_activity)
+        if message.voice_activity_detection_signal is not None:
+            signal = message.voice_activity_detection_signal.vad_signal_type
+            if signal:
+                found.append(events.VadSignal(type=signal))
+
+    def _content(self, content: _ServerContent) -> None:
+        found = self.found
+        if content.speech_state:
+            found.append(events.SpeechState(state=content.speech_state))
+        if content.interim_input_transcription is not None:
+            found.append(_input_transcription(content.interim_input_transcription, interim=True))
+        if content.input_transcription is not None:
+            found.append(_input_transcription(content.input_transcription, interim=False))
+        if content.output_transcription is not None:
+            said = content.output_transcription
+            found.append(
+                events.OutputTranscription(
+                    text=said.text or "",
+                    finished=bool(said.finished),
+                    language_code=said.language_code,
+                    speaker_label=said.speaker_label,
+                    words=_words(said.words),
+                    start_offset_s=_seconds(said.start_offset),
+                    end_offset_s=_seconds(said.end_offset),
+                )
+            )
+        if content.model_turn is not None:
+            for part in content.model_turn.parts or ():
+                self._part(part)
+        if content.grounding_metadata:  # Vertex AI sends an empty one with each turn
+            found.append(events.Grounding(metadata=content.grounding_metadata))
+        if content.url_context_metadata:
+            found.append(events.UrlContext(metadata=content.url_context_metadata))
+        if content.waiting_for_input:
+            found.append(events.WaitingForInput())
+        if content.generation_complete:
+            found.append(events.GenerationComplete())
+
+    def _part(self, part: _Part) -> None:
+        try:
+            signature = None if part.thought_signature is None else _base64(part.thought_signature)
+            blob = None if part.inline_data is None else _blob(part.inline_data)
+        except ValueError as error:
+            self.problems.append(f"serverContent.modelTurn.parts: {error}")
+            return
+        if blob is not None and blob.mime_type.partition(";")[0].rstrip() == "audio/pcm":
+            self.found.append(events.ModelAudio(data=blob.data, rate_hz=_rate_hz(blob.mime_type)))
+            blob = None
+        elif part.text is not None:
+            kind = events.Thought if part.thought else events.ModelText
+            self.found.append(kind(text=part.text, thought_signature=signature))
+            signature = None
+        rest = Part(
+            thought_signature=signature,
+            inline_data=blob,
+            file_data=_file_data(part.file_data),
+            function_call=None if part.function_call is None else _function_call(part.function_call),
+            executable_code=_executable_code(part.executable_code),
+            code_execution_result=_code_execution_result(part.code_execution_result),
+            **{name: value for name in _AS_GIVEN if (value := getattr(part, name)) is not None},
+        )
+        if rest != _NOTHING:
+            self.found.append(events.ModelPart(part=msgspec.structs.replace(rest, thought=bool(part.thought))))
+
+    def _resumption(self, update: _SessionResumptionUpdate) -> None:
+        index: int | None = None
+        if update.last_consumed_client_message_index is not None:
+            try:
+                index = int(update.last_consumed_client_message_index)
+            except ValueError as error:
+                self.problems.append(f"sessionResumptionUpdate.lastConsumedClientMessageIndex: {error}")
+                return  # a state of which nobody knows what it contains
+        handle = update.new_handle or None
+        self.found.append(
+            events.SessionResumption(
+                handle=handle, resumable=bool(update.resumable and handle), last_consumed_client_message_index=index
             )
         )
-    if content.model_turn is not None:
-        found.extend(event for part in content.model_turn.parts or () if (event := _part(part)) is not None)
-    if content.grounding_metadata:  # Vertex AI sends an empty one with each turn
-        found.append(events.Grounding(metadata=content.grounding_metadata))
-    if content.url_context_metadata:
-        found.append(events.UrlContext(metadata=content.url_context_metadata))
-    if content.waiting_for_input:
-        found.append(events.WaitingForInput())
-    if content.generation_complete:
-        found.append(events.GenerationComplete())
+
+    def _voice_activity(self, activity: _VoiceActivity) -> None:
+        if activity.type not in ("ACTIVITY_START", "ACTIVITY_END"):
+            self.problems.append(f"voiceActivity: a voice activity of type {activity.type!r}")
+            return
+        self.found.append(
+            events.VoiceActivity(
+                type="ACTIVITY_START" if activity.type == "ACTIVITY_START" else "ACTIVITY_END",
+                audio_offset_s=_seconds(activity.audio_offset),
+            )
+        )
 
 
-def _part(part: _Part) -> events.Event | None:
-    inline = part.inline_data
-    mime_type = "" if inline is None else inline.mime_type or ""
-    data = b"" if inline is None else _base64(inline.data or "")
-    if mime_type.partition(";")[0].rstrip() == "audio/pcm":
-        return events.ModelAudio(data=data, rate_hz=_rate_hz(mime_type))
-    if part.text is not None:
-        return events.Thought(text=part.text) if part.thought else events.ModelText(text=part.text)
-    found = Part(
-        thought_signature=_base64(part.thought_signature) if part.thought_signature else None,
-        inline_data=None if inline is None else Blob(mime_type=mime_type, data=data),
-        file_data=part.file_data,
-        executable_code=part.executable_code,
-        code_execution_result=part.code_execution_result,
-    )
-    if found == Part():
-        return None  # kinds of parts that are not known here are to be ignored
-    return events.ModelPart(part=msgspec.structs.replace(found, thought=bool(part.thought)))
+_NOTHING = Part()
+
+
+def _blob(inline: _InlineData) -> Blob:
+    return Blob(mime_type=inline.mime_type or "", data=_base64(inline.data or ""), display_name=inline.display_name)
 
 
 def _base64(text: str) -> bytes:
@@ -332,6 +561,43 @@ def _rate_hz(mime_type: str) -> int:
     return rate_hz or _DEFAULT_RATE_HZ
 
 
+def _function_call(call: _FunctionCall) -> FunctionCall:
+    return FunctionCall(
+        name=call.name or "",
+        id=call.id or "",
+        args=call.args or {},
+        partial_args=call.partial_args or (),
+        will_continue=call.will_continue,
+    )
+
+
+def _file_data(file: _FileData | None) -> FileData | None:
+    if file is None:
+        return None
+    return FileData(file_uri=file.file_uri or "", mime_type=file.mime_type or "", display_name=file.display_name)
+
+
+def _executable_code(code: _ExecutableCode | None) -> ExecutableCode | None:
+    if code is None:
+        return None
+    return ExecutableCode(code=code.code or "", language=code.language or "", id=code.id or "")
+
+
+def _code_execution_result(result: _CodeExecutionResult | None) -> CodeExecutionResult | None:
+    if result is None:
+        return None
+    return CodeExecutionResult(outcome=result.outcome or "", output=result.output or "", id=result.id or "")
+
+
+def _words(words: Sequence[_Word] | None) -> Sequence[events.TranscribedWord]:
+    return tuple(
+        events.TranscribedWord(
+            word=word.word or "", start_offset_s=_seconds(word.start_offset), end_offset_s=_seconds(word.end_offset)
+        )
+        for word in words or ()
+    )
+
+
 def _input_transcription(heard: _Transcription, *, interim: bool) -> events.InputTranscription:
     return events.InputTranscription(
         text=heard.text or "",
@@ -339,27 +605,9 @@ def _input_transcription(heard: _Transcription, *, interim: bool) -> events.Inpu
         interim=interim,
         language_code=heard.language_code,
         speaker_label=heard.speaker_label,
-        words=heard.words or (),
-    )
-
-
-def _resumption(update: _SessionResumptionUpdate) -> events.SessionResumption:
-    index = update.last_consumed_client_message_index
-    handle = update.new_handle or None
-    return events.SessionResumption(
-        handle=handle,
-        resumable=bool(update.resumable and handle),
-        last_consumed_client_message_index=None if index is None else int(index),
-    )
-
-
-def _voice_activity(activity: _VoiceActivity, raw: bytes) -> events.Event:
-    if activity.type not in ("ACTIVITY_START", "ACTIVITY_END"):
-        # it rides along with other news, which must not be lost for it
-        return events.Unknown(raw=raw, problem=f"voice activity of type {activity.type!r}")
-    return events.VoiceActivity(
-        type="ACTIVITY_START" if activity.type == "ACTIVITY_START" else "ACTIVITY_END",
-        audio_offset_s=_seconds(activity.audio_offset),
+        words=_words(heard.words),
+        start_offset_s=_seconds(heard.start_offset),
+        end_offset_s=_seconds(heard.end_offset),
     )
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "SessionStats",
     "SessionStatus",
     "SetupComplete",
+    "SpeechState",
     "Stalled",
     "Thought",
     "ToolCall",
@@ -53,6 +54,7 @@ __all__ = [
     "Unknown",
     "UrlContext",
     "Usage",
+    "VadSignal",
     "VoiceActivity",
     "WaitingForInput",
 ]
@@ -141,6 +143,7 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
         bytes_written: of JSON, those written again included.
         bytes_received: of JSON.
         messages_received: messages of the service, empty ones included.
+        unknown_received: of those, how many were not understood in full; each gave an `Unknown`.
         audio_discarded: pieces of an interrupted answer that came after `Interrupted` and were not handed out.
         waiting_s: how long the oldest waiting message has waited.
         longest_wait_s: the longest time that any message has waited to be written, or to expire.
@@ -162,6 +165,7 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes_written: int = 0
     bytes_received: int = 0
     messages_received: int = 0
+    unknown_received: int = 0
     audio_discarded: int = 0
     waiting_s: float = 0.0
     longest_wait_s: float = 0.0
@@ -180,9 +184,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 
 
 class SetupComplete(Event, frozen=True, kw_only=True):
-    """A connection is usable. Vertex AI names the session."""
+    """A connection is usable. Vertex AI names the session.
+
+    Attributes:
+        voice_consent_signature: proof of consent to a replicated voice, to be sent instead of the recorded consent.
+    """
 
     session_id: str | None = None
+    voice_consent_signature: str | None = None
 
 
 class ModelAudio(Event, frozen=True, kw_only=True):
@@ -221,29 +230,47 @@ class ModelAudio(Event, frozen=True, kw_only=True):
 
 
 class ModelText(Event, frozen=True, kw_only=True):
-    """A piece of the answer as text, from models that answer so."""
+    """A piece of the answer as text, from models that answer so.
+
+    Attributes:
+        thought_signature: opaque; belongs to the text when it is given back to the service.
+    """
 
     text: str
+    thought_signature: bytes | None = None
 
 
 class Thought(Event, frozen=True, kw_only=True):
-    """A piece of the model's reasoning, if ``include_thoughts`` asked for it."""
+    """A piece of the model's reasoning, if ``include_thoughts`` asked for it.
+
+    Attributes:
+        thought_signature: opaque; belongs to the text when it is given back to the service.
+    """
 
     text: str
+    thought_signature: bytes | None = None
 
 
 class ModelPart(Event, frozen=True, kw_only=True):
-    """A part of the answer that is neither audio, text nor thought: code, a result of it, an image, a video."""
+    """A part of the answer that is neither audio, text nor thought: code, a result of it, an image, a video.
+
+    What the service says about a piece of audio or text, such as its speaker, comes so as well, right behind the piece.
+    """
 
     part: Part
 
 
-class TranscribedWord(Wire, frozen=True, kw_only=True):
-    """One word with its times, as decimal seconds such as ``1.250s``."""
+class TranscribedWord(msgspec.Struct, frozen=True, kw_only=True):
+    """One word and its place, if ``word_timestamp`` asked for it.
+
+    Attributes:
+        start_offset_s: in seconds from the beginning of the audio.
+        end_offset_s: likewise.
+    """
 
     word: str = ""
-    start_offset: str | None = None
-    end_offset: str | None = None
+    start_offset_s: float | None = None
+    end_offset_s: float | None = None
 
 
 class InputTranscription(Event, frozen=True, kw_only=True):
@@ -252,6 +279,10 @@ class InputTranscription(Event, frozen=True, kw_only=True):
     Attributes:
         finished: the last piece, where the service says so.
         interim: a quick guess that replaces the former one and is not to be appended.
+        language_code: what was spoken, such as ``de-DE``.
+        speaker_label: who spoke, if ``diarization`` asked for it.
+        start_offset_s: in seconds from the beginning of the audio.
+        end_offset_s: likewise.
     """
 
     text: str
@@ -260,15 +291,23 @@ class InputTranscription(Event, frozen=True, kw_only=True):
     language_code: str | None = None
     speaker_label: str | None = None
     words: Sequence[TranscribedWord] = ()
+    start_offset_s: float | None = None
+    end_offset_s: float | None = None
 
 
 class OutputTranscription(Event, frozen=True, kw_only=True):
-    """What the model says, as text. After an interruption it may hold words that were never played."""
+    """What the model says, as text. After an interruption it may hold words that were never played.
+
+    The fields are those of `InputTranscription`.
+    """
 
     text: str
     finished: bool = False
     language_code: str | None = None
+    speaker_label: str | None = None
     words: Sequence[TranscribedWord] = ()
+    start_offset_s: float | None = None
+    end_offset_s: float | None = None
 
 
 class GenerationComplete(Event, frozen=True, kw_only=True):
@@ -385,6 +424,26 @@ class VoiceActivity(Event, frozen=True, kw_only=True):
     audio_offset_s: float | None = None
 
 
+class VadSignal(Event, frozen=True, kw_only=True):
+    """An older form of `VoiceActivity`, for allow-listed accounts (``voiceActivityDetectionSignal``).
+
+    Attributes:
+        type: ``VAD_SIGNAL_TYPE_SOS``, the start of speech, or ``VAD_SIGNAL_TYPE_EOS``, its end.
+    """
+
+    type: str
+
+
+class SpeechState(Event, frozen=True, kw_only=True):
+    """Whether the service hears speech; documented on Vertex AI, where `VoiceActivity` replaces it.
+
+    Attributes:
+        state: ``SPEECH`` or ``NON_SPEECH``.
+    """
+
+    state: str
+
+
 class Error(Event, frozen=True, kw_only=True):
     """The service reported an error inside the stream, without closing."""
 
@@ -396,13 +455,17 @@ class Error(Event, frozen=True, kw_only=True):
 class Unknown(Event, frozen=True, kw_only=True):
     """A message, or a part of one, that this version does not understand. Nothing is lost and nothing breaks.
 
+    What was understood of the message comes before it, as the events that it always is.
+
     Attributes:
-        raw: the message as it came.
+        raw: the whole message as it came.
         problem: what was wrong with it; ``""`` if it is sound JSON with names that are not known here.
+        fields: the names that are not known here, with their place, such as ``serverContent.somethingNew``.
     """
 
     raw: bytes
     problem: str = ""
+    fields: Sequence[str] = ()
 
 
 # --- from the session ------------------------------------------------------------------------------------------------

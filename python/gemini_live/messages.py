@@ -38,13 +38,19 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_o
 
 
 class Blob(Wire, frozen=True, kw_only=True):
-    """Bytes with their MIME type, such as ``audio/pcm;rate=16000`` or ``image/jpeg``."""
+    """Bytes with their MIME type, such as ``audio/pcm;rate=16000`` or ``image/jpeg``.
+
+    Attributes:
+        display_name: how prompts call it; Vertex AI only.
+    """
 
     mime_type: str
     data: bytes
+    display_name: str | None = None
 
     def __repr__(self) -> str:
-        return f"Blob(mime_type={self.mime_type!r}, data=<{len(self.data)} bytes>)"
+        name = "" if self.display_name is None else f", display_name={self.display_name!r}"
+        return f"Blob(mime_type={self.mime_type!r}, data=<{len(self.data)} bytes>{name})"
 
 
 class FileData(Wire, frozen=True, kw_only=True):
@@ -52,6 +58,7 @@ class FileData(Wire, frozen=True, kw_only=True):
 
     file_uri: str
     mime_type: str = ""
+    display_name: str | None = None
 
 
 class FunctionCall(Wire, frozen=True, kw_only=True):
@@ -60,11 +67,15 @@ class FunctionCall(Wire, frozen=True, kw_only=True):
     Attributes:
         id: opaque; the answer must repeat it. Empty on surfaces that send none.
         args: plain JSON; every number is a double on the wire.
+        partial_args: pieces of arguments that are still being written (Vertex AI), as the service gives them.
+        will_continue: more pieces of the same call follow.
     """
 
     name: str
     id: str = ""
     args: Mapping[str, Any] = {}
+    partial_args: Sequence[Mapping[str, Any]] = ()
+    will_continue: bool | None = None
 
 
 class FunctionResponsePart(Wire, frozen=True, kw_only=True):
@@ -72,6 +83,12 @@ class FunctionResponsePart(Wire, frozen=True, kw_only=True):
 
     inline_data: Blob | None = None
     file_data: FileData | None = None
+    media_processing: str | None = None
+    media_resolution: Mapping[str, Any] | None = None
+    video_metadata: Mapping[str, Any] | None = None
+    document_metadata: Mapping[str, Any] | None = None
+    spreadsheet_metadata: Mapping[str, Any] | None = None
+    audio_metadata: Mapping[str, Any] | None = None
 
 
 class FunctionResponse(Wire, frozen=True, kw_only=True):
@@ -109,7 +126,15 @@ class CodeExecutionResult(Wire, frozen=True, kw_only=True):
 
 
 class Part(Wire, frozen=True, kw_only=True):
-    """One piece of a `Content`; normally exactly one of the data fields is set."""
+    """One piece of a `Content`; normally exactly one of the data fields is set.
+
+    Attributes:
+        thought: reasoning rather than answer.
+        thought_signature: opaque; repeats a thought to the service.
+        function_call: refused by the service in client content, like ``function_response``.
+        tool_call: of a tool that the service runs itself, as it gives it; not on Vertex AI.
+        tool_response: what that tool answered, as the service gives it.
+    """
 
     text: str | None = None
     thought: bool = False
@@ -120,13 +145,28 @@ class Part(Wire, frozen=True, kw_only=True):
     function_response: FunctionResponse | None = None
     executable_code: ExecutableCode | None = None
     code_execution_result: CodeExecutionResult | None = None
+    tool_call: Mapping[str, Any] | None = None
+    tool_response: Mapping[str, Any] | None = None
+    media_processing: str | None = None
+    media_resolution: Mapping[str, Any] | None = None
+    video_metadata: Mapping[str, Any] | None = None
+    part_metadata: Mapping[str, Any] | None = None
+    audio_transcription: Mapping[str, Any] | None = None
+    speech_metadata: Mapping[str, Any] | None = None
+    document_metadata: Mapping[str, Any] | None = None
+    spreadsheet_metadata: Mapping[str, Any] | None = None
+    audio_metadata: Mapping[str, Any] | None = None
 
 
 class Content(Wire, frozen=True, kw_only=True):
-    """Parts of one speaker. A missing role means the user."""
+    """Parts of one speaker. A missing role means the user.
+
+    Attributes:
+        role: ``system``, in mid-session, is documented on Vertex AI; the Developer API refuses it.
+    """
 
     parts: Sequence[Part] = ()
-    role: Literal["user", "model"] | None = None
+    role: Literal["user", "model", "system"] | None = None
 
 
 class ClientContent(Wire, frozen=True, kw_only=True):

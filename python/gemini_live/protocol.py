@@ -220,6 +220,7 @@ class Protocol:
         self.gaps_s = deque[float](maxlen=_GAPS)
         self.longest_gap_s = 0.0
         self.messages_received = 0
+        self.unknown_received = 0
         self.bytes_received = 0
         self.round_trip_s: float | None = None
         self._down_because = CloseKind.PLANNED
@@ -567,6 +568,8 @@ class Protocol:
             return
         self._decisions.append(Emit(event))
         match event:
+            case events.Unknown():
+                self.unknown_received += 1
             case events.SetupComplete() if self.state is State.SETTING_UP:
                 self._ready(now)
             case events.SessionResumption(handle=handle, resumable=resumable):
