@@ -88,6 +88,8 @@ class Connecting:
         if self._snapshot is not None:
             protocol.take_over(runner.now(), self._snapshot.unsent_by_now(), self._snapshot.pending_calls)
         runner.start()
+        if recorder is not None:
+            recorder.end_with(runner.wait_closed())
         try:
             await runner.wait_until_open()
         except BaseException:

@@ -40,7 +40,7 @@ from gemini_live.errors import ConfigError
 from gemini_live.transport import DialError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from gemini_live.auth import Address
     from gemini_live.config import TransportConfig
@@ -190,7 +190,8 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         self._start = self._loop.time()
         self._writer = _Writer(recording, model, url)
-        # whoever forgets to close a session does not lose the end of its recording, nor does the program's exit
+        self._ending: asyncio.Task[None] | None = None
+        # a program that ends without closing its session does not lose the end of the recording
         self._finish = weakref.finalize(self, self._writer.finish)
 
     def wrap(self, dial: Dialler) -> Dialler:
@@ -213,10 +214,18 @@ class Recorder:
         """Take down a frame; never waits and never raises."""
         self._writer.put(_Noted(self._loop.time() - self._start, direction, kind, payload, code, reason))
 
-    async def close(self) -> None:
-        """End the recording, and wait until the file is complete."""
-        if self._finish.alive:
-            await asyncio.to_thread(self._finish)
+    def end_with(self, session: Coroutine[Any, Any, None]) -> None:
+        """Complete the file when this is over, whoever ends it."""
+        self._ending = self._loop.create_task(self._end_with(session), name="gemini-live recorder")
+
+    async def _end_with(self, session: Coroutine[Any, Any, None]) -> None:
+        await session
+        await asyncio.to_thread(self._finish)
+
+    async def wait_closed(self) -> None:
+        """Wait until the file is complete."""
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
 
 
 class _Ear:
@@ -300,6 +309,7 @@ class _Writer:
             self._write_line(header)
             self._file.flush()
         except OSError as error:
+            self._stopped = True
             self._close_file()
             raise self._unwritable(error) from None
         self._thread = threading.Thread(target=self._run, name="gemini-live recorder", daemon=True)

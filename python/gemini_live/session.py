@@ -453,7 +453,7 @@ class Session:
         await self._runner.wait_closed()
         await self._tools.wait_closed()
         if self._recorder is not None:
-            await self._recorder.close()
+            await self._recorder.wait_closed()
 
     async def __aenter__(self) -> Self:
         return self
