@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -163,6 +164,16 @@ async def talk(path=DEV, model=DEV_MODEL, setup=None, **options):
 async def answer_close(client, expected):
     assert await client.closed() == expected
     await client.ws.close()
+
+
+async def start_command(*options):
+    program = (
+        "import argparse, asyncio, sys; from gemini_live.emulator import command; p = argparse.ArgumentParser();"
+        "command.add_arguments(p); sys.exit(asyncio.run(command.run(p.parse_args())))"
+    )
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
 
 
 TOOLS = {

@@ -1,7 +1,6 @@
 """``gemini-live emulator``, the emulator as a program."""
 
 import argparse
-import asyncio
 import signal
 import socket
 import ssl
@@ -10,20 +9,10 @@ import sys
 import pytest
 
 import emulator_client
-from emulator_client import dial
+from emulator_client import dial, start_command
 from gemini_live.emulator import command
 
 no_errors_inside = emulator_client.no_errors_inside
-
-
-async def start_command(*options):
-    program = (
-        "import argparse, asyncio, sys; from gemini_live.emulator import command; p = argparse.ArgumentParser();"
-        "command.add_arguments(p); sys.exit(asyncio.run(command.run(p.parse_args())))"
-    )
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import pybase64
 from aiohttp import web
 
 from gemini_live.emulator.faults import Faults
+from gemini_live.emulator.wire import is_close_code
 from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
 class _GoAway(_Body, frozen=True, kw_only=True):
     """Announces the end of connections, and ends them when the time is over."""
 
-    time_left_s: float = 50.0
+    time_left_s: Annotated[float, msgspec.Meta(ge=0)] = 50.0
 
 
 class _Cut(_Body, frozen=True, kw_only=True):
@@ -129,7 +130,9 @@ async def _do_to(one: Connection, body: _Body) -> None:
         case _Cut(mid_frame=mid_frame):
             one.cut(mid_frame=mid_frame)
         case _Close(code=code, reason=reason):
-            one.close(Faults(close_code=code).close_code, reason)  # which refuses codes that do not exist
+            if not is_close_code(code):
+                raise ValueError(f"no close frame can hold {code}")
+            one.close(code, reason)
         case _Stall():
             one.stall()
         case _Interrupt():
@@ -153,7 +156,10 @@ def _is_from_here(request: web.Request) -> bool:
 
 
 async def _body(request: web.Request) -> Any:  # noqa: ANN401 - any JSON
-    return json.loads(await request.read() or b"{}")
+    try:
+        return json.loads(await request.read() or b"{}")
+    except ValueError as error:
+        raise ValueError(f"the body is no JSON: {error}") from None
 
 
 def _json(value: object, status: int = 200) -> web.Response:

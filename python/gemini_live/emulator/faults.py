@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from gemini_live.emulator.knobs import check_numbers, knob
+from gemini_live.emulator.wire import is_close_code
 from gemini_live.errors import ConfigError
 
 __all__ = ["DEADLINE_EXPIRED", "Faults"]
@@ -162,7 +163,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
         check_numbers(self, "faults")
         for name in ("close_code", "go_away_code"):
             code: int = getattr(self, name)
-            if not 1000 <= code <= 4999 or code in {1004, 1005, 1006, 1015}:
+            if not is_close_code(code):
                 raise ConfigError(f"{name}: no close frame can hold {code}", path=f"faults.{name}")
         if self.http_status is not None and not 300 <= self.http_status <= 599:
             raise ConfigError(f"http_status {self.http_status} refuses nothing", path="faults.http_status")

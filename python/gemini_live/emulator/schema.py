@@ -193,7 +193,13 @@ MESSAGES: Final[dict[str, dict[str, str]]] = {
     },
     "Blob": {"mime_type": "string", "data": "bytes", "display_name": "string"},
     "FileData": {"file_uri": "string", "mime_type": "string", "display_name": "string"},
-    "FunctionCall": {"id": "string", "name": "string", "args": "struct"},
+    "FunctionCall": {
+        "id": "string",
+        "name": "string",
+        "args": "struct",
+        "partial_args": "struct[]",
+        "will_continue": "bool",
+    },
     "ExecutableCode": {"language": "enum", "code": "string", "id": "string"},
     "CodeExecutionResult": {"outcome": "enum", "output": "string", "id": "string"},
     # --- after the setup ---
@@ -217,7 +223,16 @@ MESSAGES: Final[dict[str, dict[str, str]]] = {
         "will_continue": "bool",
         "parts": "FunctionResponsePart[]",
     },
-    "FunctionResponsePart": {"inline_data": "Blob", "file_data": "FileData"},
+    "FunctionResponsePart": {
+        "inline_data": "Blob",
+        "file_data": "FileData",
+        "video_metadata": "struct",
+        "media_resolution": "struct",
+        "media_processing": "struct",
+        "audio_metadata": "struct",
+        "document_metadata": "struct",
+        "spreadsheet_metadata": "struct",
+    },
     "ContextUpdate": {"system_instruction": "Content", "tools": "ToolList"},
     "ToolList": {"tools": "Tool[]"},
     # --- the body of POST auth_tokens, by the names of the wire: liveConnectConstraints is only the SDK's ---

@@ -24,6 +24,7 @@ import numpy as np
 
 from gemini_live.emulator.resampling import resample
 from gemini_live.emulator.voice import VOICE_RATE_HZ, padded
+from gemini_live.emulator.wire import is_close_code
 from gemini_live.errors import ConfigError
 
 __all__ = ["Close", "FunctionCall", "Reply", "Rule", "Script", "When", "load", "voice_of"]
@@ -283,6 +284,8 @@ def _check_reply(one: Reply, where: str) -> None:
         names = ", ".join(name for name in Reply.__struct_fields__ if name != "text")
         found = " and ".join(sorted(done)) or "none"
         raise ConfigError(f"{where}: one of {names} is needed, got {found}", path="script")
+    if one.close is not None and not is_close_code(one.close.code):
+        raise ConfigError(f"{where}.close: no close frame can hold {one.close.code}", path="script")
     for name in ("wait_s", "go_away"):
         value: float | None = getattr(one, name)
         if value is not None and not 0 <= value < float("inf"):

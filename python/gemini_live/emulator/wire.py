@@ -16,7 +16,16 @@ import pybase64
 
 from gemini_live.emulator.schema import CLIENT_KINDS, ENUMS, MESSAGES, VERTEX_ONLY
 
-__all__ = ["INVALID_ARGUMENT", "Refusal", "SurfaceName", "close_reason", "read", "read_message", "snake_case"]
+__all__ = [
+    "INVALID_ARGUMENT",
+    "Refusal",
+    "SurfaceName",
+    "close_reason",
+    "is_close_code",
+    "read",
+    "read_message",
+    "snake_case",
+]
 
 SurfaceName = Literal["dev", "vertex"]
 """Whose API a client speaks: the Gemini Developer API or Vertex AI."""
@@ -43,6 +52,11 @@ class Refusal(Exception):  # noqa: N818 - what the service does, not a fault of 
 def close_reason(text: str) -> bytes:
     """The text as a close frame can hold it: at most 123 bytes of UTF-8, cut between characters (RFC 6455; E6)."""
     return text.encode(errors="replace")[:123].decode(errors="ignore").encode()
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a close frame can hold it (RFC 6455)."""
+    return 1000 <= code <= 4999 and code not in {1004, 1005, 1006, 1015}
 
 
 def read(data: str | bytes, surface: SurfaceName) -> tuple[str, dict[str, Any]]:
