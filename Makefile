@@ -9,7 +9,7 @@ BUILT := $(VENV)/.built
 CHECKERS := $(VENV)/.checkers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python check lint types format bench clean
+.PHONY: help demo test test-rust test-python fuzz check lint types format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,13 +17,34 @@ help: ## List the targets
 demo: $(BUILT) ## Stream speech to the emulator, through a goAway and a cut connection, and account for every chunk
 	@$(BIN)/gemini-live demo
 
-test: test-rust test-python ## Run all tests
+test: SECONDS = 4
+test: test-rust test-python fuzz ## Run all tests
 
 test-rust: ## Run the tests of the Rust core, without Python
 	cargo test --quiet --locked
 
 test-python: $(BUILT) ## Run the tests of the package, on the emulator
 	$(BIN)/pytest
+
+# libFuzzer, by coverage, on a stable compiler: what counts it are ordinary options of rustc (those of `cargo fuzz
+# build --sanitizer none`). Only AddressSanitizer would need nightly, and it has little to look for in safe Rust.
+COVERED := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZED := $(notdir $(wildcard fuzz/corpus/*))
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SECONDS ?= 60
+
+fuzz: ## Fuzz the Rust core for SECONDS=60 in all; needs a C++ compiler, for libFuzzer
+	@RUSTFLAGS="$(COVERED)" cargo build --quiet --locked --release \
+		--manifest-path fuzz/Cargo.toml --target $(HOST) --target-dir target/fuzz
+	@for name in $(FUZZED); do \
+		mkdir -p target/fuzz/corpus/$$name; \
+		target/fuzz/$(HOST)/release/$$name -timeout=10 -max_total_time=$$((($(SECONDS) + 3) / $(words $(FUZZED)))) \
+			-artifact_prefix=target/fuzz/$$name- target/fuzz/corpus/$$name fuzz/corpus/$$name \
+			2>target/fuzz/$$name.log || { cat target/fuzz/$$name.log; exit 1; }; \
+		echo "fuzz $$name: $$(tail -n 1 target/fuzz/$$name.log)"; \
+	done
 
 check: lint types ## Check style, types, and that no room of the house imports a room above it
 
