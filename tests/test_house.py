@@ -19,7 +19,7 @@ TRANSLATE = {"codec", "auth", "failures", "interop"}
 BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
 BELOW_DRIVERS = BELOW_DECISIONS | {"protocol", "transport"}
-BELOW_SESSION = BELOW_DRIVERS | {"fanout", "inbox", "runner", "speech", "snapshot", "tools", "recorder"}
+BELOW_SESSION = BELOW_DRIVERS | {"fanout", "inbox", "runner", "speech", "snapshot", "tools", "recorder", "telemetry"}
 
 MAY_IMPORT = {
     # names: frozen values, nothing else
@@ -48,6 +48,8 @@ MAY_IMPORT = {
     # calls in, answers out; every frame on disk
     "tools": BELOW_DRIVERS | {"fanout", "runner"},
     "recorder": NAMES | {"auth", "failures", "transport"},
+    # what OpenTelemetry hears of it
+    "telemetry": NAMES | {"fanout"},
     # hold
     "session": BELOW_SESSION | {"_core"},
     # how one comes about
