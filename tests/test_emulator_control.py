@@ -70,6 +70,7 @@ async def test_interrupt_poison_stall_and_send():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await client.ws.receive()
+        emu.cut()
 
 
 async def test_faults_are_for_those_who_come():

@@ -232,11 +232,12 @@ async def test_e46_a_half_open_line():
 
 
 async def test_e46_stalls_at_an_age():
-    async with talk_without_setup(emulator.Faults(stall_after_s=0)) as client:
+    async with emulator.Emulator(faults=emulator.Faults(stall_after_s=0)) as emu, dial(emu.url) as client:
         await client.say(setup={"model": DEV_MODEL})
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await client.ws.receive()
+        emu.cut()
 
 
 # --- poisoned sessions ---
