@@ -1,0 +1,595 @@
+"""What users hold: a session that they speak into and listen to, whatever the network does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gemini_live import _core, codec
+from gemini_live.auth import GeminiApi, VertexAi, origin_of
+from gemini_live.errors import ConfigError, NotResumable, SessionClosed
+from gemini_live.events import CloseKind, SessionStats, SessionStatus
+from gemini_live.interop import contents_from, struct_from
+from gemini_live.messages import ClientContent, Content, ContextUpdate, FunctionResponse, RealtimeInput, ToolResponse
+from gemini_live.protocol import State
+from gemini_live.snapshot import Snapshot, setup_hash
+from gemini_live.speech import NATIVE_RATE_HZ, Speech
+from gemini_live.tools import Function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self, TypeVar
+
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+    from typing_extensions import Buffer
+
+    from gemini_live.auth import Endpoint
+    from gemini_live.config import SessionConfig
+    from gemini_live.events import Event
+    from gemini_live.fanout import Cursor, Fanout
+    from gemini_live.outbox import Kind
+    from gemini_live.recorder import Recorder
+    from gemini_live.runner import Runner
+    from gemini_live.speech import Samples
+    from gemini_live.telemetry import Telemetry
+    from gemini_live.tools import Tools, ToolStats
+
+    _AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
+
+__all__ = ["Session"]
+
+# What the session itself keeps for an iteration that may never come: the newest so many events.
+_KEPT_FOR_LATER = 1_024
+_SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+
+
+class Session:
+    """A conversation with the service, made by `connect`.
+
+    It is shared freely between the tasks of one event loop, and is an asynchronous iterator of its events: one
+    task iterates it directly, every further consumer takes a cursor of its own from `events`.
+
+    The ``send_*`` coroutines normally complete without suspending: what cannot leave now waits in the outbox, in order,
+    also while the session reconnects. They wait only when messages that must not be lost fill the outbox. After the
+    session has ended they raise `SessionClosed`.
+
+    A session that nobody holds any more closes itself.
+    """
+
+    def __init__(  # noqa: PLR0913 - what `connect` has made of its arguments
+        self,
+        runner: Runner,
+        config: SessionConfig,
+        endpoint: Endpoint,
+        fanout: Fanout,
+        *,
+        tools: Tools,
+        recorder: Recorder | None,
+    ) -> None:
+        self._runner = runner
+        self._protocol = runner.protocol
+        self._config = config
+        self._endpoint = endpoint
+        self._fanout = fanout
+        self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
+        self._speech = Speech(config.chunk_ms)
+        self._tools = tools
+        self._recorder = recorder
+        self._telemetry: Telemetry | None = None
+        # the runner knows nothing of the session, so the session's end of life can end the runner
+        finalizer = weakref.finalize(self, _abandon, asyncio.get_running_loop(), runner)
+        finalizer.atexit = False
+
+    # --- live input ---
+
+    async def send_audio(self, block: Samples, *, rate_hz: int = NATIVE_RATE_HZ) -> None:
+        """Send a block of speech of any length; it is cut into chunks, and what does not fill one waits for the next.
+
+        Args:
+            block: samples of shape ``(n,)`` or ``(n, channels)``, of ``int16``, ``int32``, ``float32`` or ``float64``
+                (full scale ±1) or ``uint8`` (silence at 128), in any memory layout; channels are averaged. Plain
+                ``bytes`` are 16-bit little-endian mono. Float samples are rounded to the nearest and saturate, NaN
+                becomes silence.
+            rate_hz: samples per second; the service resamples what is not 16,000.
+
+        Raises:
+            TypeError: not samples of an accepted kind.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+            SessionClosed: the session has ended.
+        """
+        self._check_open()
+        self._speech.feed(block, rate_hz, self._submit_audio)
+
+    def feed_audio(self, block: Samples, *, rate_hz: int = NATIVE_RATE_HZ) -> bool:
+        """`send_audio` for microphone callbacks: from any thread, without waiting and without a task.
+
+        What is fed while the loop is busy goes in when it comes round, in order; too old by then, it expires and is
+        reported like everything else that waited too long.
+
+        Returns:
+            Whether it was taken; false once the session is closing or has ended.
+
+        Raises:
+            TypeError: not samples of an accepted kind.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+        """
+        if self._is_closing():
+            return False
+        self._speech.feed(block, rate_hz, self._hand_in_audio)
+        return True
+
+    def feed_video(self, image: Buffer, *, mime_type: str | None = None) -> bool:
+        """`send_video` for camera threads: from any thread, without waiting and without a task.
+
+        Returns:
+            Whether it was taken; false once the session is closing or has ended.
+
+        Raises:
+            TypeError: not bytes.
+            ValueError: an empty image, or neither JPEG nor PNG and no ``mime_type``.
+        """
+        if self._is_closing():
+            return False
+        return self._runner.inbox.put("video", _encode_image(image, mime_type))
+
+    async def send_video(self, image: Buffer, *, mime_type: str | None = None) -> None:
+        """Send one encoded image. The service looks at one a second at most; of several that wait, the newest stays.
+
+        Args:
+            image: the bytes of a JPEG (what the service documents) or PNG file.
+            mime_type: for another kind of image than these.
+
+        Raises:
+            TypeError: not bytes; an array of pixels must be encoded first.
+            ValueError: an empty image, or neither JPEG nor PNG and no ``mime_type``.
+            SessionClosed: the session has ended.
+        """
+        self._check_open()
+        self._runner.submit("video", _encode_image(image, mime_type))
+
+    async def send_text(self, text: str) -> None:
+        """Say something in writing: it counts as the user's activity and is answered.
+
+        Raises:
+            ValueError: the text is empty.
+            SessionClosed: the session has ended.
+        """
+        if not text:
+            raise ValueError("the text is empty")
+        await self._send("text", RealtimeInput(text=text), asks=True)
+
+    async def activity_start(self) -> None:
+        """Mark the beginning of speech; only with the service's voice activity detection disabled.
+
+        Raises:
+            ConfigError: it is not disabled in the setup.
+            SessionClosed: the session has ended.
+        """
+        self._check_vad(disabled=True, instead="the service finds the beginning of speech by itself")
+        await self._send("activity_start", RealtimeInput(activity_start={}), after_audio=True)
+
+    async def activity_end(self) -> None:
+        """Mark the end of speech, which asks for the answer; only with voice activity detection disabled.
+
+        Raises:
+            ConfigError: it is not disabled in the setup.
+            SessionClosed: the session has ended.
+        """
+        self._check_vad(disabled=True, instead="send audio_stream_end() when the microphone pauses")
+        await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True, asks=True)
+
+    async def audio_stream_end(self) -> None:
+        """Say that the microphone pauses (for more than a second), so that the service need not wait for silence.
+
+        Raises:
+            ConfigError: voice activity detection is disabled in the setup; `activity_end` is meant then.
+            SessionClosed: the session has ended.
+        """
+        self._check_vad(disabled=False, instead="send activity_end() instead")
+        await self._send("audio_stream_end", RealtimeInput(audio_stream_end=True), after_audio=True)
+
+    # --- everything else ---
+
+    async def send_client_content(
+        self,
+        turns: str | Content | Mapping[str, Any] | Sequence[Content | Mapping[str, Any]] = (),
+        *,
+        turn_complete: bool = True,
+    ) -> None:
+        """Append turns to the history, in order; interrupts a running answer.
+
+        Args:
+            turns: one or several; a string is a turn of the user.
+            turn_complete: true asks for an answer, false adds and waits.
+
+        Raises:
+            ConfigError: a field that does not exist or a wrong value.
+            SessionClosed: the session has ended.
+        """
+        content = ClientContent(turns=contents_from(turns) or (), turn_complete=turn_complete)
+        await self._send("client_content", content, asks=turn_complete)
+
+    async def send_tool_response(
+        self,
+        responses: FunctionResponse | Mapping[str, Any] | Sequence[FunctionResponse | Mapping[str, Any]],
+    ) -> None:
+        """Answer tool calls; each answer repeats the ``id`` and ``name`` of its call.
+
+        Raises:
+            ConfigError: nothing to send, a field that does not exist, a wrong value, or no ``id`` where one is needed.
+            SessionClosed: the session has ended.
+        """
+        given = [responses] if isinstance(responses, FunctionResponse) or hasattr(responses, "keys") else responses
+        answers = [struct_from(FunctionResponse, one, f"responses[{index}]") for index, one in enumerate(given)]
+        if not answers:
+            raise ConfigError("there is no response to send", path="responses")
+        for index, answer in enumerate(answers):
+            if not isinstance(self._endpoint, VertexAi) and not answer.id:
+                raise ConfigError(
+                    f"responses[{index}] has no id; repeat that of the call, call.id", path=f"responses[{index}].id"
+                )
+        spoken = any(answer.scheduling != "SILENT" for answer in answers)
+        await self._send("tool_response", ToolResponse(function_responses=answers), asks=spoken)
+        for answer in answers:
+            if not answer.will_continue:
+                self._protocol.conversation.pending_calls.pop(answer.id, None)
+        self._tools.answered_by_hand(answers)
+
+    def tool(self, function: _AnyFunction) -> _AnyFunction:
+        """Run this typed function, sync or async, whenever the model calls it; a decorator.
+
+        The setup declares functions, once, so it must declare one of this name; ``connect(…, tools=[function])``
+        declares and attaches in one. Options are those of `tool`, as a decorator below this one.
+
+        Raises:
+            ConfigError: the setup declares no such function, another one implements it, or it cannot be called by its
+                hints.
+        """
+        self._tools.attach(Function(function))
+        return function
+
+    @property
+    def tools(self) -> ToolStats:
+        """The calls of functions that run themselves: which are pending, and what became of the others."""
+        return self._tools.stats
+
+    async def update_context(
+        self,
+        *,
+        system_instruction: str | Content | Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Replace instructions or tools in mid-session (documented on Vertex AI).
+
+        Args:
+            system_instruction: the new one; ``None`` leaves it as it is.
+            tools: the new ones; an empty list clears all, ``None`` leaves them as they are.
+
+        Raises:
+            ConfigError: neither was given, or a wrong value.
+            SessionClosed: the session has ended.
+        """
+        if system_instruction is None and tools is None:
+            raise ConfigError("give system_instruction, tools, or both", path="update_context")
+        instruction = None if system_instruction is None else contents_from(system_instruction)[0]
+        await self._send(
+            "context_update",
+            ContextUpdate(
+                system_instruction=instruction, tools=None if tools is None else {"tools": list(tools)} if tools else {}
+            ),
+        )
+
+    async def send_raw(self, message: bytes | str | Mapping[str, Any]) -> None:
+        """Send a message of your own making: one JSON object, as it is. It is kept and counted like every other.
+
+        Raises:
+            ConfigError: not a JSON object.
+            SessionClosed: the session has ended.
+        """
+        if isinstance(message, bytes | str):
+            raw = message.encode() if isinstance(message, str) else bytes(message)
+            try:
+                msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+            except (msgspec.DecodeError, ValueError) as error:
+                raise ConfigError(f"not a JSON object: {error}", path="message") from None
+        else:
+            try:
+                raw = msgspec.json.encode(dict(message))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"not JSON: {error}", path="message") from None
+        await self._send_encoded("raw", raw)
+
+    # --- listening ---
+
+    def events(self) -> Cursor:
+        """A consumer of its own: an asynchronous iterator over everything from now on, until the session has ended.
+
+        It misses no event but audio, and of that only what lies more than five minutes behind, with a `Lagged` that
+        counts it. It keeps the session alive. Close it, or let go of it, when you stop reading.
+        """
+        return self._fanout.join(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        return await self._own_events.__anext__()
+
+    async def next_event(self) -> Event:
+        """Wait for one event, for those who do not iterate.
+
+        Raises:
+            SessionClosed: the session has ended and everything was read.
+        """
+        try:
+            return await self._own_events.__anext__()
+        except StopAsyncIteration:
+            raise self._session_closed() from None
+
+    # --- state ---
+
+    @property
+    def status(self) -> SessionStatus:
+        """What the session is doing now."""
+        return self._protocol.status
+
+    async def wait_for_status(self, status: SessionStatus) -> None:
+        """Wait until the session is in this status; returns at once if it is.
+
+        Raises:
+            SessionClosed: it has ended, so it never will be.
+        """
+        await self._runner.wait_until(lambda: self._protocol.status is status)
+        if self._protocol.status is not status:
+            raise self._session_closed()
+
+    @property
+    def stats(self) -> SessionStats:
+        """The session's accounts at this moment."""
+        return _accounts(self._runner)
+
+    def instrument(
+        self,
+        *,
+        meter_provider: MeterProvider | None = None,
+        tracer_provider: TracerProvider | None = None,
+        attributes: Mapping[str, str | bool | int | float] | None = None,
+    ) -> None:
+        """Report the session to OpenTelemetry from now to its end: what it counts as metrics, its turns as spans.
+
+        Args:
+            meter_provider: takes the metrics; by default OpenTelemetry's global one.
+            tracer_provider: takes the spans; by default the global one. They are children of the current span.
+            attributes: to be added to every measurement and span; few values each, or the metrics become many.
+
+        Raises:
+            ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[otel]"``.
+            ConfigError: the session is instrumented already.
+            SessionClosed: the session has ended.
+        """
+        from gemini_live.telemetry import Telemetry  # noqa: PLC0415 - an extra, which most do without
+
+        self._check_open()
+        if self._telemetry is not None:
+            raise ConfigError("the session is instrumented already", path="instrument")
+        runner = self._runner  # not the session, which must be able to go
+        self._telemetry = Telemetry(
+            self._fanout.join(),
+            lambda: _accounts(runner),
+            {**_semantic_attributes(self._endpoint, self._config.setup.model), **(attributes or {})},
+            meter_provider=meter_provider,
+            tracer_provider=tracer_provider,
+        )
+
+    async def drain(self) -> None:
+        """Wait until nothing waits any more: everything was handed to a connection, or has expired.
+
+        Raises:
+            SessionClosed: the session ended first.
+        """
+        await self._runner.wait_until(lambda: not self._protocol.outbox.waiting)
+        if self._protocol.outbox.waiting:
+            raise self._session_closed()
+
+    # --- moving to another process ---
+
+    def snapshot(self) -> Snapshot:
+        """Pack up what another process needs to go on from here, by ``connect(setup, resume=snapshot)``.
+
+        The service resumes a session for nobody while it still has a connection, so this one must be closed before the
+        other process connects; `hand_over` does both in the right order.
+
+        Raises:
+            NotResumable: the service has given no handle for this state; it does so after each turn at the latest.
+        """
+        handle = self._protocol.handle
+        if handle is None:
+            raise NotResumable(
+                "the service has given no handle that would resume this session"
+                if self._config.reconnect.enabled
+                else "the session was opened with reconnect.enabled=False, so resumption was not asked for"
+            )
+        setup = self._protocol.setup
+        return Snapshot(
+            endpoint=origin_of(self._endpoint),
+            model=setup.model,
+            setup_hash=setup_hash(setup),
+            handle=handle,
+            taken_at=time.time(),
+            pending_calls=list(self._protocol.conversation.pending_calls.values()),
+            unsent=self._protocol.outbox.unsent(self._runner.now()),
+        )
+
+    async def hand_over(self, *, patience_s: float = 0.0) -> Snapshot:
+        """Close the session so that another process can go on with it at once.
+
+        Args:
+            patience_s: wait so long for a safe point: no answer under way, no tool call pending, a handle that contains
+                what was said. Without one the session is handed over as it is.
+
+        Raises:
+            NotResumable: there is no handle even then; the session stays open.
+            SessionClosed: the session has ended.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._runner.wait_until(self._protocol.at_rest)
+        self._check_open()
+        self.snapshot()
+        await self._close(CloseKind.HANDED_OVER)
+        return self.snapshot()
+
+    # --- the end ---
+
+    async def close(self) -> None:
+        """Send what waits, say goodbye, and wait until no task, timer or socket is left. Again: returns when it is so.
+
+        A reconnect that is under way is given up at once.
+        """
+        await self._close(CloseKind.REQUESTED)
+
+    async def _close(self, kind: CloseKind) -> None:
+        if not self._is_closing():
+            self._speech.flush(self._submit_audio)
+        self._tools.close()
+        self._runner.close(kind)
+        await self._runner.wait_closed()
+        await self._tools.wait_closed()
+        if self._recorder is not None:
+            await self._recorder.wait_closed()
+        if self._telemetry is not None:
+            await self._telemetry.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.status.value} model={self._config.setup.model!r}>"
+
+    # --- inside ---
+
+    def _submit_audio(self, message: bytes, duration_s: float) -> None:
+        self._runner.submit("audio", message, duration_s)
+
+    def _hand_in_audio(self, message: bytes, duration_s: float) -> None:
+        self._runner.inbox.put("audio", message, duration_s)
+
+    def _is_closing(self) -> bool:
+        return self._protocol.state in (State.CLOSING, State.CLOSED)
+
+    def _check_open(self) -> None:
+        if self._is_closing():
+            raise self._session_closed()
+
+    def _session_closed(self) -> SessionClosed:
+        return SessionClosed(self._protocol.end)
+
+    def _check_vad(self, *, disabled: bool, instead: str) -> None:
+        realtime = self._config.setup.realtime_input_config
+        detection = realtime and realtime.automatic_activity_detection
+        if bool(detection and detection.disabled) is not disabled:
+            raise ConfigError(
+                f"the setup {'does not disable' if disabled else 'disables'} automatic_activity_detection: {instead}",
+                path="setup.realtime_input_config.automatic_activity_detection.disabled",
+            )
+
+    async def _send(
+        self, kind: Kind, message: codec.ClientMessage, *, after_audio: bool = False, asks: bool = False
+    ) -> None:
+        try:
+            raw = codec.encode(message)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"the message holds something that JSON cannot: {error}", path=kind) from None
+        await self._send_encoded(kind, raw, after_audio=after_audio)
+        if asks:
+            self._protocol.conversation.answer_asked_for(self._runner.now())
+            if self._telemetry is not None:
+                self._telemetry.asked()
+
+    async def _send_encoded(self, kind: Kind, raw: bytes, *, after_audio: bool = False) -> None:
+        self._check_open()
+        outbox = self._protocol.outbox
+        while not outbox.room(len(raw)):
+            await self._runner.wait_until(lambda: outbox.room(len(raw)))
+            self._check_open()
+        if after_audio:
+            self._speech.flush(self._submit_audio)
+        self._runner.submit(kind, raw)
+
+
+def _encode_image(image: Buffer, mime_type: str | None) -> bytes:
+    view = memoryview(image)
+    if view.ndim != 1 or view.itemsize != 1:
+        raise TypeError(f"an image is given as JPEG or PNG bytes, not as an array of shape {view.shape}")
+    start = bytes(view[:8])
+    kind = mime_type or next((kind for magic, kind in _SIGNATURES.items() if start.startswith(magic)), None)
+    if kind is None:
+        raise ValueError("these bytes begin neither a JPEG nor a PNG; give mime_type for another kind of image")
+    if not kind.startswith("image/"):
+        raise ValueError(f"the MIME type of an image begins with image/, not {kind!r}")
+    return _core.encode_video(image, kind)
+
+
+def _accounts(runner: Runner) -> SessionStats:
+    protocol = runner.protocol
+    outbox = protocol.outbox
+    handed_in = runner.inbox.waiting
+    counts = outbox.counts
+    since = outbox.waiting_since()
+    waiting_s = 0.0 if since is None else max(0.0, runner.now() - since)
+    return SessionStats(
+        accepted=counts.accepted + handed_in,
+        waiting=counts.waiting + handed_in,
+        written=counts.written,
+        acknowledged=counts.acknowledged,
+        expired=counts.expired,
+        replayed=counts.replayed,
+        uncertain=counts.uncertain,
+        by_kind=outbox.counts_by_kind,
+        bytes_written=outbox.bytes_written,
+        bytes_received=protocol.bytes_received,
+        messages_received=protocol.messages_received,
+        unknown_received=protocol.unknown_received,
+        audio_discarded=protocol.conversation.audio_discarded,
+        waiting_s=waiting_s,
+        longest_wait_s=max(outbox.longest_wait_s, waiting_s),
+        reconnects=protocol.reconnects.total(),
+        reconnects_by_cause=dict(protocol.reconnects),
+        gaps_s=tuple(protocol.gaps_s),
+        longest_gap_s=protocol.longest_gap_s,
+        round_trip_s=protocol.round_trip_s,
+    )
+
+
+def _semantic_attributes(endpoint: Endpoint, model: str) -> dict[str, str | bool | int | float]:
+    """Whom we talk to, in OpenTelemetry's names for generative AI."""
+    match endpoint:
+        case GeminiApi():
+            provider = "gcp.gemini"
+        case VertexAi():
+            provider = "gcp.vertex_ai"
+        case _:
+            provider = "gcp.gen_ai"
+    return {
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model.rpartition("/")[2],
+        "server.address": origin_of(endpoint),
+    }
+
+
+def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:
+    """The last user is gone; from whatever thread the garbage collector runs in."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(runner.close, CloseKind.ABANDONED)
