@@ -99,6 +99,18 @@ async def test_every_frame_with_time_and_direction(network, file):
     assert 0.05 <= times[-1] - times[4] < 5
 
 
+async def test_the_session_does_not_notice(network, file):
+    async with connect(file) as session:
+        network.last.receiver.writing_paused()
+        await session.send_text("Hello")
+        assert session.stats.waiting == 1
+        network.last.receiver.life_sign()
+        network.last.receiver.writing_resumed()
+        assert session.stats.waiting == 0
+        recorded = network.last.said
+    assert recorded == [{"realtimeInput": {"text": "Hello"}}]
+
+
 async def test_the_lines_are_those_of_the_format(network, file):
     async with connect(file):
         pass
