@@ -41,7 +41,7 @@ fuzz: ## Fuzz the Rust core for SECONDS=60 in all; needs a C++ compiler, for lib
 	@for name in $(FUZZED); do \
 		mkdir -p target/fuzz/corpus/$$name; \
 		target/fuzz/$(HOST)/release/$$name -timeout=10 -max_total_time=$$((($(SECONDS) + 3) / $(words $(FUZZED)))) \
-			-artifact_prefix=target/fuzz/$$name- target/fuzz/corpus/$$name fuzz/corpus/$$name \
+			-artifact_prefix=target/fuzz/$$name- -dict=fuzz/tokens.dict target/fuzz/corpus/$$name fuzz/corpus/$$name \
 			2>target/fuzz/$$name.log || { cat target/fuzz/$$name.log; exit 1; }; \
 		echo "fuzz $$name: $$(tail -n 1 target/fuzz/$$name.log)"; \
 	done
