@@ -7,11 +7,13 @@ import aiohttp
 import pytest
 
 import emulator_client
+import gemini_live as live
 from emulator_client import DEV_MODEL, VERTEX, blob, dial, tone
 from gemini_live import emulator
 from gemini_live.emulator.replay import read_recording
 from gemini_live.emulator.script import Close
 from gemini_live.errors import ConfigError
+from gemini_live.recorder import Recording
 
 no_errors_inside = emulator_client.no_errors_inside
 
@@ -84,6 +86,32 @@ async def test_connections_one_after_the_other(tmp_path):
                 message = await second.ws.receive()
                 assert (message.type, message.data) == (aiohttp.WSMsgType.BINARY, b"\xff no JSON")
                 assert await second.closed() == (1006, "")
+
+
+@pytest.mark.parametrize("audio", ["whole", "hash"])
+async def test_what_the_packages_own_recorder_wrote(audio, tmp_path):
+    async def talk(url, **options):
+        heard = []
+        async with live.connect("gemini-3.8-live", endpoint=url, auth="key", **options) as session:
+            for text in ("one", "two"):
+                await session.send_text(text)
+                async for event in session:
+                    heard.append(event)
+                    if isinstance(event, live.TurnComplete):
+                        break
+        return heard
+
+    path = tmp_path / "call.jsonl"
+    async with emulator.serve(compress_time=True) as url:
+        at_first = await talk(url, record=Recording(path, audio=audio))
+    async with emulator.serve(replay=path, compress_time=True) as url:
+        again = await talk(url)
+    assert [type(event) for event in again] == [type(event) for event in at_first]
+    if audio == "whole":
+        assert [e.data for e in again if isinstance(e, live.ModelAudio)] == [
+            e.data for e in at_first if isinstance(e, live.ModelAudio)
+        ]
+    assert sum(len(e.data) for e in again if isinstance(e, live.ModelAudio)) > 10_000
 
 
 def test_gaps_are_kept_and_scaled(tmp_path):

@@ -271,6 +271,22 @@ async def test_scripts_and_declared_functions():
         assert contents(got)[-2:] == ["generationComplete", "turnComplete"]
 
 
+def test_zero_and_the_empty_text_are_said():
+    script = """
+[[rule]]
+when = { utterance = 0 }
+reply = [ { wait_s = 0 }, { go_away = 0 }, { raw = {} }, { heard = "" } ]
+[[rule]]
+when = { after_s = 0 }
+reply = [ { say = "" } ]
+[[rule]]
+when = { text = "" }
+"""
+    first, second, third = load(script).rule
+    assert (first.when.utterance, second.when.after_s, third.when.text) == (0, 0, "")
+    assert names(run(converse(script=load(script))))[-1] == "turnComplete"
+
+
 # --- mistakes ---
 
 RULE = "\n[[rule]]\nwhen = { text = 'x' }\nreply = []\n"
@@ -297,6 +313,8 @@ RULE = "\n[[rule]]\nwhen = { text = 'x' }\nreply = []\n"
         (RULE.replace("[]", "[{ sya = 'x' }]"), ["rule 1, reply[1]", "did you mean 'say'"]),
         (RULE.replace("[]", "[{ say = 'x', cut = true }]"), ["rule 1, reply[1]", "got cut and say"]),
         (RULE.replace("[]", "[{ }]"), ["rule 1, reply[1]", "got none"]),
+        (RULE.replace("[]", "[{ text = 'la' }]"), ["rule 1, reply[1]", "got text"]),
+        (RULE.replace("[]", "[{ cut = false }]"), ["rule 1, reply[1]", "got none"]),
         (RULE.replace("[]", "[{ wait_s = -1 }]"), ["rule 1, reply[1].wait_s"]),
         (RULE.replace("[]", "[{ audio = 'none.wav' }]"), ["rule 1, reply[1].audio", "none.wav", "No such file"]),
         (RULE.replace("[]", "[{ close = { code = 1006 } }]"), ["rule 1, reply[1].close", "1006"]),

@@ -16,6 +16,7 @@ import re
 import tomllib
 import wave
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -171,6 +172,7 @@ def load(source: Script | Sequence[Rule | Mapping[str, Any]] | str | Path) -> Sc
     Raises:
         ConfigError: the file, the line or the rule, and the reason.
     """
+    voice_of.cache_clear()  # files are read when a script is loaded, and not while somebody waits for an answer
     folder = Path()
     where, toml = "script", ""
     match source:
@@ -251,7 +253,7 @@ def _convert(tables: object, where: str, toml: str) -> Script:
 def _checked(rule: Rule, folder: Path, where: str) -> Rule:
     """What types cannot say."""
     when = rule.when
-    said = {name for name in when.__struct_fields__ if getattr(when, name) not in (None, False)}
+    said = {name for name in when.__struct_fields__ if _is_said(getattr(when, name))}
     if not said:
         raise ConfigError(f"{where}, when: no condition; there are {', '.join(When.__struct_fields__)}", path="script")
     if len(said) > 1 and not said <= _WORDS:
@@ -276,11 +278,16 @@ def _checked(rule: Rule, folder: Path, where: str) -> Rule:
     return msgspec.structs.replace(rule, reply=tuple(reply))
 
 
+def _is_said(value: object) -> bool:
+    """Whether it was written; 0 and the empty text are, and ``false`` might as well not be."""
+    return value is not None and value is not False and value != ()
+
+
 def _check_reply(one: Reply, where: str) -> None:
-    done = {name for name in one.__struct_fields__ if getattr(one, name) not in (None, False, (), "")}
-    done |= {name for name in ("say", "audio", "heard", "thought") if getattr(one, name) is not None}
-    done -= {"text"} if one.audio is not None else set()
-    if len(done) != 1:
+    done = {name for name in one.__struct_fields__ if name != "text" and _is_said(getattr(one, name))}
+    if one.text and one.audio is None:
+        done.add("text")  # which is nothing by itself
+    if len(done) != 1 or done == {"text"}:
         names = ", ".join(name for name in Reply.__struct_fields__ if name != "text")
         found = " and ".join(sorted(done)) or "none"
         raise ConfigError(f"{where}: one of {names} is needed, got {found}", path="script")
@@ -292,6 +299,7 @@ def _check_reply(one: Reply, where: str) -> None:
             raise ConfigError(f"{where}.{name}: not a time: {value}", path="script")
 
 
+@lru_cache(maxsize=64)
 def voice_of(path: str) -> Any:  # noqa: ANN401 - Samples is a name for types only
     """The samples of a 16-bit WAV file, its channels mixed, as the emulator says them: 24 kHz, shape ``(n,)``.
 
