@@ -1154,3 +1154,16 @@ def test_the_history_is_announced_once():
     assert codec.encode_setup(setup, handle="h", again=True) == (
         b'{"setup":{"model":"m","sessionResumption":{"handle":"h"}}}'
     )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_has_not_does_not_become_nothing(number):
+    """The model would take a result that is null for a result."""
+    answer = ToolResponse(function_responses=[FunctionResponse(name="f", response={"a": [0.5, {"b": number}]})])
+    with pytest.raises(ValueError, match=r"^functionResponses\[0\]\.response\.a\[1\]\.b is (nan|inf)$"):
+        codec.encode(answer)
+
+
+def test_null_itself_may_be_sent():
+    answer = ToolResponse(function_responses=[FunctionResponse(name="null", response={"a": None, "b": 1.5})])
+    assert b'{"a":null,"b":1.5}' in codec.encode(answer)

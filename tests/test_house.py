@@ -15,7 +15,7 @@ PACKAGE = Path(gemini_live.__file__).parent
 
 # Floors, from the ground up. A room may import what lies on lower floors, and on its own floor what it names here.
 NAMES = {"errors", "messages", "config", "events"}
-TRANSLATE = {"codec", "auth", "failures", "interop"}
+TRANSLATE = {"codec", "auth", "failures", "interop", "capabilities"}
 BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
 BELOW_DRIVERS = BELOW_DECISIONS | {"protocol", "transport"}
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "auth": NAMES,
     "failures": NAMES,
     "interop": NAMES,
+    "capabilities": NAMES | {"auth"},
     # remember
     "outbox": BELOW_OUTBOX,
     # whose turn it is; decide, and write

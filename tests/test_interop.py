@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import collections.abc
+import datetime as dt
 import enum
+import json
 import types
 import typing
 
@@ -23,7 +25,16 @@ from gemini_live.config import (
     VoiceConfig,
 )
 from gemini_live.errors import ConfigError
-from gemini_live.interop import SupportsModelDump, contents_from, setup_from, struct_from
+from gemini_live.interop import (
+    SupportsModelDump,
+    blob_from,
+    contents_from,
+    pcm_from,
+    responses_from,
+    setup_and_functions_from,
+    setup_from,
+    struct_from,
+)
 from gemini_live.messages import Blob, Content, FunctionCall, FunctionResponse, Part
 
 PARAMETERS = {"type": "OBJECT", "properties": {"item_id": {"type": "STRING"}, "itemName": {}}, "required": ["item_id"]}
@@ -89,7 +100,7 @@ CAMEL = {
 MIXED = {
     **SNAKE,
     "generation_config": {
-        "responseModalities": ("AUDIO",),
+        "responseModalities": ["AUDIO"],
         "top_p": 0.5,
         "speechConfig": {"voice_config": {"prebuiltVoiceConfig": {"voice_name": "Kore"}}},
     },
@@ -207,6 +218,12 @@ TURN = Content(role="user", parts=[Part(text="hi")])
         (TURN, [TURN]),
         ({"role": "user", "parts": [{"text": "hi"}]}, [TURN]),
         (Dumpable(role="user", parts=[{"text": "hi"}]), [TURN]),
+        (Part(text="hi"), [TURN]),
+        ({"text": "hi"}, [TURN]),
+        (Dumpable(text="hi"), [TURN]),
+        (["hi", Part(text="hi"), ["hi"]], [TURN, TURN, TURN]),
+        ({"parts": ["hi"]}, [Content(parts=[Part(text="hi")])]),
+        ({"role": "SYSTEM", "parts": []}, [Content(role="system", parts=[])]),
         ([TURN, {"role": "user", "parts": [{"text": "hi"}]}], [TURN, TURN]),
         ((TURN,), [TURN]),
         ((), []),
@@ -221,10 +238,13 @@ def test_turns(given, expected):
     [
         (None, "turns"),
         (5, "turns"),
-        (Part(text="hi"), "turns"),
-        (["hi"], "turns[0]"),
+        (b"hi", "turns"),
+        ([5], "turns[0]"),
         ([TURN, None], "turns[1]"),
-        ([TURN, {"role": "system"}], "turns[1].role"),
+        ([TURN, [5]], "turns[1].parts[0]"),
+        ([TURN, {"role": "robot"}], "turns[1].role"),
+        ([Content(parts=[Part(text=5)])], "turns[0].parts[0].text"),
+        ([Content(parts="abc")], "turns[0].parts"),
         ({"part": []}, "turns[0].part"),
     ],
 )
@@ -273,7 +293,7 @@ def test_an_unknown_field_is_named_with_the_closest_known_one(given, path, sugge
         ({"generation_config": {"temperature": "hot"}}, "setup.generation_config.temperature", "float"),
         ({"generationConfig": {"topP": "x"}}, "setup.generationConfig.topP", "float"),
         ({"generation_config": {"top_p": "x"}}, "setup.generation_config.top_p", "float"),
-        ({"generation_config": 5}, "setup.generation_config", "object"),
+        ({"generation_config": 5}, "setup.generation_config", "GenerationConfig"),
         ({"generation_config": Dumpable(top_p="x")}, "setup.generation_config.top_p", "float"),
         (
             {"generation_config": {"response_modalities": "AUDIO"}},
@@ -281,23 +301,24 @@ def test_an_unknown_field_is_named_with_the_closest_known_one(given, path, sugge
             "array",
         ),
         (
-            {"generation_config": {"responseModalities": ["TEXT", "SMELL"]}},
+            {"generation_config": {"responseModalities": ["TEXT", "smell"]}},
             "setup.generation_config.responseModalities[1]",
-            "SMELL",
+            "smell",
         ),
         ({"generation_config": {"max_output_tokens": True}}, "setup.generation_config.max_output_tokens", "int"),
         ({"explicit_vad_signal": "yes"}, "setup.explicit_vad_signal", "bool"),
         ({"tools": {}}, "setup.tools", "array"),
         ({"tools": [{"function_declarations": [{"name": 5}]}]}, "setup.tools[0].function_declarations[0].name", "str"),
-        ({"tools": [{"function_declarations": [{}]}]}, "setup.tools[0].function_declarations[0]", "name"),
-        ({"system_instruction": "Be brief."}, "setup.system_instruction", "object"),
+        ({"tools": [{"function_declarations": [{}]}]}, "setup.tools[0].function_declarations[0].name", "missing"),
+        ({"system_instruction": 5}, "setup.system_instruction", "Content"),
+        ({"system_instruction": {"parts": [5]}}, "setup.system_instruction.parts[0]", "Part"),
         ({"systemInstruction": {"parts": "abc"}}, "setup.systemInstruction.parts", "array"),
         (
             {"system_instruction": {"parts": [{"inline_data": {"mime_type": "a", "data": "?"}}]}},
             "setup.system_instruction.parts[0].inline_data.data",
             "base64",
         ),
-        ({"labels": {"a": 1}}, "setup.labels[...]", "str"),
+        ({"labels": {"a": 1}}, "setup.labels.a", "str"),
         ({"labels": {1: "a"}}, "setup.labels", "str"),
         ({"labels": []}, "setup.labels", "object"),
     ],
@@ -306,7 +327,7 @@ def test_a_wrong_type_is_named_in_the_callers_spelling(given, path, expected):
     with pytest.raises(ConfigError) as caught:
         setup_from({"model": "m", **given})
     assert caught.value.path == path
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(path.removesuffix(".name"))
     assert expected in str(caught.value)
     assert "$" not in str(caught.value)
 
@@ -360,6 +381,342 @@ def test_the_error_does_not_drag_msgspec_along():
 def test_the_protocol_of_objects():
     assert isinstance(Dumpable(), SupportsModelDump)
     assert not isinstance({}, SupportsModelDump)
+
+
+# --- numbers that JSON does not have ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("kind", "make", "path"),
+    [
+        (Setup, lambda x: {"model": "m", "generation_config": {"temperature": x}}, "it.generation_config.temperature"),
+        (Setup, lambda x: Setup(model="m", generation_config=GenerationConfig(top_p=x)), "it.generation_config.top_p"),
+        (FunctionResponse, lambda x: {"name": "f", "response": {"a": [1, {"b": x}]}}, "it.response.a[1].b"),
+        (FunctionResponse, lambda x: FunctionResponse(name="f", response={"a": (x,)}), "it.response.a[0]"),
+    ],
+)
+def test_a_number_that_json_has_not_is_an_error(kind, make, path, number):
+    with pytest.raises(ConfigError) as caught:
+        struct_from(kind, make(number), "it")
+    assert caught.value.path == path
+    assert str(number) in str(caught.value)
+
+
+def test_what_json_can_hold_in_some_way_is_taken():
+    class Colour(enum.Enum):
+        RED = "red"
+
+    when = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    answer = struct_from(FunctionResponse, {"name": "f", "response": {"a": when, "b": Colour.RED, "c": {1}}}, "it")
+    assert answer.response == {"a": "2026-01-02T03:04:05Z", "b": "red", "c": [1]}
+
+
+@pytest.mark.parametrize(
+    ("response", "path"),
+    [({"a": object()}, "it.response.a"), ({"a": {1: 2}}, "it.response.a"), ({"a": [lambda: 0]}, "it.response.a[0]")],
+)
+def test_what_json_cannot_hold_is_named(response, path):
+    with pytest.raises(ConfigError) as caught:
+        struct_from(FunctionResponse, {"name": "f", "response": response}, "it")
+    assert caught.value.path == path
+
+
+# --- structs built by hand -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setup", "path"),
+    [
+        (Setup(model=5), "setup.model"),
+        (Setup(model="m", generation_config={"top_p": "x"}), "setup.generation_config.top_p"),
+        (
+            Setup(model="m", generation_config=GenerationConfig(temperature="hot")),
+            "setup.generation_config.temperature",
+        ),
+        (Setup(model="m", tools=Tool()), "setup.tools"),
+        (
+            Setup(model="m", tools=[Tool(function_declarations=[FunctionDeclaration(name=5)])]),
+            "setup.tools[0].function",
+        ),
+        (Setup(model="m", tools=[Tool(google_search=True)]), "setup.tools[0].google_search"),
+        (Setup(model="m", explicit_vad_signal=1), "setup.explicit_vad_signal"),
+        (Setup(model="m", labels={"a": None}), "setup.labels.a"),
+    ],
+)
+def test_a_struct_is_checked_where_it_is_used(setup, path):
+    """Python checks no types when a struct is made, and the service would close for it."""
+    with pytest.raises(ConfigError) as caught:
+        setup_from(setup)
+    assert caught.value.path.startswith(path)
+
+
+def test_a_struct_may_hold_what_can_be_read_as_one():
+    setup = setup_from(
+        Setup(
+            model="m", system_instruction="Be brief.", generation_config={"topP": 0.5}, tools=({"google_search": {}},)
+        )
+    )
+    assert setup == Setup(
+        model="m",
+        system_instruction=Content(role="user", parts=[Part(text="Be brief.")]),
+        generation_config=GenerationConfig(top_p=0.5),
+        tools=[Tool(google_search={})],
+    )
+
+
+# --- enumerations ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["audio", "Audio", "AUDIO", "aUDIO"])
+def test_an_enumeration_in_any_case(value):
+    setup = setup_from({"model": "m", "response_modalities": [value]})
+    assert setup.generation_config.response_modalities == ["AUDIO"]
+    assert setup_from(Setup(model="m", generation_config=GenerationConfig(response_modalities=[value]))) == setup
+
+
+def detection(**fields):
+    return {"model": "m", "realtime_input_config": {"automatic_activity_detection": fields}}
+
+
+@pytest.mark.parametrize(
+    ("given", "suggestion"),
+    [
+        ({"model": "m", "response_modalities": ["audoi"]}, "AUDIO"),
+        ({"model": "m", "media_resolution": "low"}, "MEDIA_RESOLUTION_LOW"),
+        (detection(start_of_speech_sensitivity="high"), "START_SENSITIVITY_HIGH"),
+        (
+            {"model": "m", "tools": [{"function_declarations": [{"name": "f", "behavior": "nonblocking"}]}]},
+            "NON_BLOCKING",
+        ),
+        ({"model": "m", "response_modalities": ["qqq"]}, None),
+    ],
+)
+def test_an_unknown_value_is_named_with_the_closest_known_one(given, suggestion):
+    with pytest.raises(ConfigError) as caught:
+        setup_from(given)
+    assert caught.value.suggestion == suggestion
+    assert "is none of" in str(caught.value)
+
+
+def test_a_value_that_the_service_learns_tomorrow_goes_as_it_is_with_a_warning():
+    with pytest.warns(
+        UserWarning, match="'NON_BLOKING' is not known here and goes as it is; did you mean 'NON_BLOCKING'"
+    ):
+        declaration = struct_from(FunctionDeclaration, {"name": "f", "behavior": "NON_BLOKING"}, "it")
+    assert declaration.behavior == "NON_BLOKING"
+    with pytest.warns(UserWarning, match="SMELL"):
+        setup = setup_from(Setup(model="m", generation_config=GenerationConfig(response_modalities=["SMELL"])))
+    assert setup.generation_config.response_modalities == ["SMELL"]
+
+
+# --- the layout of the official SDK ----------------------------------------------------------------------------------
+
+FLAT = {
+    "response_modalities": ["AUDIO"],
+    "temperature": 0.5,
+    "speechConfig": {"language_code": "de-DE"},
+    "system_instruction": "Be brief.",
+    "output_audio_transcription": {},
+    "tools": [{"google_search": {}}],
+}
+READ_FLAT = Setup(
+    model="m",
+    generation_config=GenerationConfig(
+        response_modalities=["AUDIO"], temperature=0.5, speech_config=SpeechConfig(language_code="de-DE")
+    ),
+    system_instruction=Content(role="user", parts=[Part(text="Be brief.")]),
+    output_audio_transcription=AudioTranscriptionConfig(),
+    tools=[Tool(google_search={})],
+)
+
+
+@pytest.mark.parametrize("config", [FLAT, Dumpable(**FLAT)], ids=["mapping", "object"])
+def test_the_flat_layout_beside_the_models_name(config):
+    assert setup_from("m", config) == READ_FLAT
+
+
+def test_the_flat_layout_with_the_model_in_it():
+    assert setup_from({"model": "m", **FLAT}) == READ_FLAT
+
+
+def test_both_layouts_in_one():
+    setup = setup_from({"model": "m", "temperature": 1, "generation_config": {"top_p": 0.5}})
+    assert setup.generation_config == GenerationConfig(temperature=1.0, top_p=0.5)
+
+
+def test_the_modality_of_a_name_is_a_default_only():
+    assert setup_from("m", {"temperature": 0}).generation_config.response_modalities == ("AUDIO",)
+    assert setup_from("m", {"response_modalities": ["TEXT"]}).generation_config.response_modalities == ["TEXT"]
+    assert setup_from("m", modality="TEXT").generation_config.response_modalities == ("TEXT",)
+    assert setup_from({"model": "m", "temperature": 0}).generation_config.response_modalities == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "words"),
+    [
+        (("m", {"temprature": 1}), "config.temprature", "did you mean 'temperature'"),
+        (({"model": "m", "temprature": 1},), "setup.temprature", "did you mean 'temperature'"),
+        (("m", {"temperature": "hot"}), "config.temperature", "float"),
+        (("m", {"model": "n"}), "config.model", "twice"),
+        (("m", 5), "config", "mapping"),
+        (({"model": "m"}, {"temperature": 1}), "config", "name of a model"),
+        (
+            ("m", {"temperature": 1, "generation_config": {"temperature": 2}}),
+            "config.generation_config.temperature",
+            "twice",
+        ),
+        (("m", {"http_options": {"api_version": "v1alpha"}}), "config.http_options", "GeminiApi(version=…"),
+        (("m", {"response_schema": {}}), "config.response_schema", "leave it out"),
+        (
+            ("m", {"speech_config": {"multiSpeakerVoiceConfig": {}}}),
+            "config.speech_config.multiSpeakerVoiceConfig",
+            "one",
+        ),
+    ],
+)
+def test_mistakes_in_a_config(given, path, words):
+    with pytest.raises(ConfigError) as caught:
+        setup_from(*given)
+    assert caught.value.path == path
+    assert words in str(caught.value)
+
+
+def test_functions_among_the_tools_are_handed_out():
+    def look_up():
+        """Look."""
+
+    setup, functions = setup_and_functions_from("m", {"tools": [look_up, {"google_search": {}}]})
+    assert functions == [look_up]
+    assert setup.tools == [Tool(google_search={})]
+    with pytest.raises(ConfigError, match="Python functions"):
+        setup_from("m", {"tools": [look_up]})
+
+
+# --- blobs and answers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Blob(mime_type="audio/pcm;rate=8000", data=b"ab"),
+        {"mime_type": "audio/pcm;rate=8000", "data": b"ab"},
+        {"mimeType": "audio/pcm;rate=8000", "data": "YWI="},
+    ],
+)
+def test_a_blob(given):
+    assert pcm_from(blob_from(given, "block"), "block") == (b"ab", 8_000)
+
+
+def test_a_blob_of_another_library():
+    class Theirs(Dumpable):
+        mime_type = "audio/pcm"
+
+    assert pcm_from(blob_from(Theirs(mime_type="audio/pcm", data=b"ab"), "block"), "block") == (b"ab", 16_000)
+
+
+@pytest.mark.parametrize("given", [b"ab", bytearray(b"ab"), memoryview(b"ab"), [1, 2], None])
+def test_what_is_no_blob(given):
+    assert blob_from(given, "block") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"data": b""}, "block.mime_type"),
+        ({"mime_type": "image/png", "data": b""}, "block.mime_type"),
+        ({"mime_type": "audio/wav", "data": b""}, "block.mime_type"),
+        ({"mime_type": "audio/pcm", "data": 5}, "block.data"),
+        (Blob(mime_type=5, data=b""), "block.mime_type"),
+    ],
+)
+def test_a_wrong_blob(given, path):
+    with pytest.raises(ConfigError) as caught:
+        pcm_from(blob_from(given, "block"), "block")
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        FunctionResponse(name="f", id="1"),
+        {"name": "f", "id": "1"},
+        Dumpable(name="f", id="1"),
+        [FunctionResponse(name="f", id="1")],
+        (Dumpable(name="f", id="1"),),
+    ],
+)
+def test_answers(given):
+    assert responses_from(given) == [FunctionResponse(name="f", id="1")]
+
+
+@pytest.mark.parametrize("given", [None, "f", b"f", 5])
+def test_no_answers(given):
+    with pytest.raises(ConfigError, match="responses must be FunctionResponse"):
+        responses_from(given)
+
+
+# --- the official SDK itself -----------------------------------------------------------------------------------------
+
+
+def test_the_objects_of_the_official_sdk():
+    sdk = pytest.importorskip("google.genai.types", reason="google-genai is not installed")
+
+    def order(item: str) -> str:
+        """Order something."""
+        return item
+
+    config = sdk.LiveConnectConfig(
+        response_modalities=["audio"],
+        temperature=0.5,
+        top_k=3,
+        system_instruction="Be brief.",
+        tools=[order, {"function_declarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}],
+        speech_config=sdk.SpeechConfig(
+            voice_config=sdk.VoiceConfig(prebuilt_voice_config=sdk.PrebuiltVoiceConfig(voice_name="Kore"))
+        ),
+        realtime_input_config=sdk.RealtimeInputConfig(
+            automatic_activity_detection=sdk.AutomaticActivityDetection(
+                start_of_speech_sensitivity=sdk.StartSensitivity.START_SENSITIVITY_LOW, silence_duration_ms=500
+            )
+        ),
+        input_audio_transcription=sdk.AudioTranscriptionConfig(),
+        session_resumption=sdk.SessionResumptionConfig(handle="h"),
+        context_window_compression=sdk.ContextWindowCompressionConfig(sliding_window=sdk.SlidingWindow()),
+    )
+    setup, functions = setup_and_functions_from("m", config)
+    assert functions == [order]
+    assert json.loads(msgspec.json.encode(setup)) == {
+        "model": "m",
+        "generationConfig": {
+            "responseModalities": ["AUDIO"],
+            "temperature": 0.5,
+            "topK": 3.0,
+            "speechConfig": {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}}},
+        },
+        "systemInstruction": {"parts": [{"text": "Be brief."}], "role": "user"},
+        "tools": [{"functionDeclarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}],
+        "realtimeInputConfig": {
+            "automaticActivityDetection": {
+                "startOfSpeechSensitivity": "START_SENSITIVITY_LOW",
+                "silenceDurationMs": 500,
+            }
+        },
+        "sessionResumption": {"handle": "h"},
+        "contextWindowCompression": {"slidingWindow": {}},
+        "inputAudioTranscription": {},
+    }
+    assert contents_from(sdk.Part(text="hi")) == [TURN]
+    assert contents_from(sdk.Content(role="user", parts=[sdk.Part(text="hi")])) == [TURN]
+    assert contents_from(sdk.UserContent("hi")) == [TURN]
+    blob = blob_from(sdk.Blob(data=b"ab", mime_type="audio/pcm;rate=8000"), "block")
+    assert pcm_from(blob, "block") == (b"ab", 8_000)
+    answer = sdk.FunctionResponse(
+        id="1", name="f", response={"a": 1}, scheduling=sdk.FunctionResponseScheduling.WHEN_IDLE
+    )
+    assert responses_from(answer) == [FunctionResponse(id="1", name="f", response={"a": 1}, scheduling="WHEN_IDLE")]
+    every = {name for name in sdk.LiveConnectConfig.model_fields if name != "http_options"}
+    assert every <= {*Setup.__struct_fields__, *GenerationConfig.__struct_fields__}
 
 
 # --- there and back --------------------------------------------------------------------------------------------------

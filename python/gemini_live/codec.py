@@ -7,6 +7,7 @@ reference; what the service was seen to send beyond it is accepted as well.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -54,8 +55,27 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: ClientMessage) -> bytes:
-    """Write a message of the client as JSON."""
-    return _encoder.encode({_ENVELOPE[type(message)]: message})
+    """Write a message of the client as JSON.
+
+    Raises:
+        TypeError: it holds something that JSON cannot.
+        ValueError: likewise.
+    """
+    raw = _encoder.encode({_ENVELOPE[type(message)]: message})
+    if b"null" in raw:  # what msgspec makes of NaN and infinity; a result that became nothing would mislead the model
+        _refuse_infinite(msgspec.to_builtins(message), "")
+    return raw
+
+
+def _refuse_infinite(value: object, place: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{place.removeprefix('.')} is {value}")
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, object]", value).items():
+            _refuse_infinite(inner, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(cast("Sequence[object]", value)):
+            _refuse_infinite(inner, f"{place}[{index}]")
 
 
 def encode_setup(setup: Setup, *, handle: str | None = None, again: bool = False) -> bytes:

@@ -389,6 +389,7 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         chunk_ms: length of one audio message, 10 to 100; the service recommends 20 to 40, longer ones delay its ear.
+        check_capabilities: refuse at once what the surface or the model is known to refuse.
     """
 
     setup: Setup
@@ -396,6 +397,7 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     reconnect: ReconnectPolicy = ReconnectPolicy()
     outbox: OutboxLimits = OutboxLimits()
     chunk_ms: int = 20
+    check_capabilities: bool = True
 
     def __post_init__(self) -> None:
         if not 10 <= self.chunk_ms <= 100:

@@ -1,29 +1,66 @@
 """What a caller gives instead of our structs → our structs: mappings in either spelling, and other libraries' objects.
 
 A mapping may be written in snake_case or camelCase, freely mixed at every depth, as the service itself allows. An
-object with ``model_dump()``, such as the official SDK's configuration, is read through that method. A name that does
-not exist is an error that names the closest one that does.
+object with ``model_dump()``, such as the official SDK's configuration, is read through that method; its flat layout,
+with the generation's settings beside the session's, is understood as well. A name that does not exist is an error that
+names the closest one that does, and so is a value of the wrong type, also in a struct that was built by hand.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import cache, partial
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints, runtime_checkable
 
 import msgspec
 
 from gemini_live.config import GenerationConfig, Setup
 from gemini_live.errors import ConfigError
-from gemini_live.messages import Content, Part
+from gemini_live.messages import Blob, Content, FunctionResponse, Part
 
-__all__ = ["SupportsModelDump", "contents_from", "setup_from", "struct_from"]
+__all__ = [
+    "SupportsModelDump",
+    "blob_from",
+    "contents_from",
+    "pcm_from",
+    "responses_from",
+    "setup_and_functions_from",
+    "setup_from",
+    "struct_from",
+]
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Reader: TypeAlias = Callable[[object, str], object]
+"""Reads a value, given the path that an error calls it by."""
+
+_SCREAMING = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+_RATE = re.compile(r"(?:^|;)\s*rate=(\d{1,6})\s*(?:;|$)", re.ASCII)
+
+# Names that the official SDK's objects have and the Live API does not take: Live API reference, `generationConfig`.
+_ELSEWHERE = {
+    "http_options": "give endpoint=GeminiApi(version=…, base_url=…) and transport=TransportConfig(headers=…) instead",
+    "multi_speaker_voice_config": "a Live session has one voice: give voice_config",
+    **dict.fromkeys(
+        (
+            "audio_timestamp",
+            "logprobs",
+            "response_json_schema",
+            "response_logprobs",
+            "response_mime_type",
+            "response_schema",
+            "routing_config",
+            "stop_sequences",
+        ),
+        "the Live API does not take it: leave it out",
+    ),
+}
 
 
 @runtime_checkable
@@ -35,42 +72,142 @@ class SupportsModelDump(Protocol):
         ...
 
 
-def setup_from(given: str | Setup | Mapping[str, Any] | SupportsModelDump) -> Setup:
-    """Read a setup; a bare model name asks for spoken answers.
+def setup_from(
+    given: str | Setup | Mapping[str, Any] | SupportsModelDump,
+    config: Mapping[str, Any] | SupportsModelDump | None = None,
+    *,
+    modality: str = "AUDIO",
+) -> Setup:
+    """Read a setup without functions that are to be run; see `setup_and_functions_from`."""
+    setup, functions = setup_and_functions_from(given, config, modality=modality)
+    if functions:
+        raise ConfigError("Python functions have no place here; declare them", path="setup.tools")
+    return setup
+
+
+def setup_and_functions_from(
+    given: str | Setup | Mapping[str, Any] | SupportsModelDump,
+    config: Mapping[str, Any] | SupportsModelDump | None = None,
+    *,
+    modality: str = "AUDIO",
+) -> tuple[Setup, list[Callable[..., Any]]]:
+    """Read a setup, and the Python functions among its tools, which the official SDK allows there.
+
+    Args:
+        given: a setup, or the model's name.
+        config: everything but the model, if ``given`` is its name; in the layout of a setup or in the flat one.
+        modality: what is asked for if only the name of the model is given and ``config`` does not say.
 
     Raises:
         ConfigError: no model, an unknown field or a value of the wrong type, with its path.
     """
-    if isinstance(given, str):
-        # AUDIO is all that native-audio and 3.x Live models answer with, and an unset modality is the server's guess
-        given = Setup(model=given, generation_config=GenerationConfig(response_modalities=("AUDIO",)))
-    setup = struct_from(Setup, given, "setup")
+    if config is not None and not isinstance(given, str):
+        raise ConfigError("config goes with the name of a model; here a whole setup is given already", path="config")
+    if not isinstance(given, str):
+        setup, functions = _setup(given, "setup")
+    else:
+        fields = _fields_of({} if config is None else config, "config")
+        if fields.get("model") is not None:
+            raise ConfigError("the model is named twice, in config as well", path="config.model")
+        setup, functions = _setup({**fields, "model": given}, "setup" if config is None else "config")
+        generation = setup.generation_config or GenerationConfig()
+        if not generation.response_modalities:
+            # what an unset modality means is the server's guess, and native-audio models refuse the guess
+            generation = msgspec.structs.replace(generation, response_modalities=(modality,))
+            setup = msgspec.structs.replace(setup, generation_config=generation)
     if not setup.model.strip():
         raise ConfigError("the setup names no model", path="setup.model")
-    return setup
+    return setup, functions
+
+
+def _setup(given: object, path: str) -> tuple[Setup, list[Callable[..., Any]]]:
+    if isinstance(given, Setup):
+        return struct_from(Setup, given, path), []
+    fields: Mapping[Any, object] = _fields_of(given, path, Setup)
+    functions: list[Callable[..., Any]] = []
+    tools = fields.get("tools")
+    if isinstance(tools, list | tuple):
+        items = cast("Sequence[object]", tools)
+        functions = [item for item in items if callable(item)]
+        if functions:
+            fields = {**fields, "tools": cast("object", [item for item in items if not callable(item)])}
+    # the flat layout: what belongs to the generation stands beside what belongs to the session
+    ours, generations = _plan(Setup), _plan(GenerationConfig)
+    flat = {name: value for name, value in fields.items() if name in generations and name not in ours}
+    values = _values(Setup, {name: value for name, value in fields.items() if name not in flat}, path, also=generations)
+    beside = _values(GenerationConfig, flat, path)
+    if beside:
+        inside = cast("GenerationConfig", values.get("generation_config") or GenerationConfig())
+        for name in beside:
+            if getattr(inside, name) != getattr(GenerationConfig(), name):
+                raise ConfigError(
+                    f"{path} gives {name!r} twice, also in generation_config", path=f"{path}.generation_config.{name}"
+                )
+        values["generation_config"] = msgspec.structs.replace(inside, **beside)
+    return _build(Setup, values, path), functions
 
 
 def contents_from(
-    given: str | Content | Mapping[str, Any] | SupportsModelDump | Sequence[Content | Mapping[str, Any]],
+    given: str | Content | Part | Mapping[str, Any] | SupportsModelDump | Sequence[Any],
 ) -> list[Content]:
-    """Read turns: one or several; a string is a turn of the user.
+    """Read turns: one or several; a string or a part is a turn of the user.
 
     Raises:
         ConfigError: an unknown field or a value of the wrong type, with its path.
     """
-    if isinstance(given, str):
-        return [Content(role="user", parts=[Part(text=given)])]
-    turns: object = [given] if isinstance(given, Content | Mapping | SupportsModelDump) else given
-    if not isinstance(turns, Sequence):
+    turns: object = [given] if isinstance(given, str | Content | Part | Mapping | SupportsModelDump) else given
+    if not isinstance(turns, Sequence) or isinstance(turns, bytes):
         raise ConfigError(
             f"turns must be Content, a mapping or a list of them, not {type(given).__name__}", path="turns"
         )
-    items = typing.cast("Sequence[object]", turns)
-    return [struct_from(Content, turn, f"turns[{index}]") for index, turn in enumerate(items)]
+    items = cast("Sequence[object]", turns)
+    return [struct_from(Content, item, f"turns[{index}]") for index, item in enumerate(items)]
+
+
+def responses_from(given: object) -> list[FunctionResponse]:
+    """Read answers to tool calls: one or several.
+
+    Raises:
+        ConfigError: an unknown field or a value of the wrong type, with its path.
+    """
+    one = _is_a(given, FunctionResponse, Mapping, SupportsModelDump)
+    answers: object = [given] if one else given
+    if not isinstance(answers, Sequence) or isinstance(answers, str | bytes):
+        raise ConfigError(
+            f"responses must be FunctionResponse, a mapping or a list of them, not {type(given).__name__}",
+            path="responses",
+        )
+    items = cast("Sequence[object]", answers)
+    return [struct_from(FunctionResponse, item, f"responses[{index}]") for index, item in enumerate(items)]
+
+
+def blob_from(given: object, path: str) -> Blob | None:
+    """Read a blob where plain data are taken as well; ``None`` if it is not one.
+
+    Raises:
+        ConfigError: a blob with an unknown field or a value of the wrong type, with its path.
+    """
+    if _is_a(given, Blob, dict) or hasattr(given, "mime_type"):
+        return struct_from(Blob, given, path)
+    return None
+
+
+def pcm_from(blob: Blob, path: str) -> tuple[bytes, int]:
+    """The samples of an audio blob, and their rate; 16 kHz where the MIME type does not say, as the service has it.
+
+    Raises:
+        ConfigError: not PCM.
+    """
+    if blob.mime_type.partition(";")[0].strip().lower() != "audio/pcm":
+        raise ConfigError(
+            f"{path}.mime_type: speech is sent as audio/pcm;rate=…, not {blob.mime_type!r}", path=f"{path}.mime_type"
+        )
+    found = _RATE.search(blob.mime_type)
+    return blob.data, int(found[1]) if found else 16_000
 
 
 def struct_from(kind: type[_Struct], given: object, path: str) -> _Struct:
-    """Read ``given`` as a struct of this kind; one that is already is returned as it is.
+    """Read ``given`` as a struct of this kind; one that is already, and is right, is returned as it is.
 
     Args:
         kind: what it should become.
@@ -81,92 +218,219 @@ def struct_from(kind: type[_Struct], given: object, path: str) -> _Struct:
         ConfigError: an unknown field or a value of the wrong type, with its path.
     """
     if isinstance(given, kind):
-        return given
-    given = _plain(given)
+        return _checked(given, path)
+    if kind is Content and (parts := _parts_of(given)) is not None:
+        given = {"parts": parts, "role": "user"}  # as the official SDK has it
+    elif kind is Part and isinstance(given, str):
+        given = {"text": given}
+    return _build(kind, _values(kind, _fields_of(given, path, kind), path), path)
+
+
+# --- structs ---------------------------------------------------------------------------------------------------------
+
+
+def _checked(given: _Struct, path: str) -> _Struct:
+    """A struct that somebody built by hand, which checks no types."""
+    changed: dict[str, object] = {}
+    for name, (_, reader) in _plan(type(given)).items():
+        value = getattr(given, name, None)  # a wire name has none
+        if value is None or (value == () and isinstance(value, tuple)):
+            continue
+        read = reader(value, f"{path}.{name}")
+        if read is not value:
+            changed[name] = read
+    return msgspec.structs.replace(given, **changed) if changed else given
+
+
+def _build(kind: type[_Struct], values: dict[str, Any], path: str) -> _Struct:
+    missing = [name for name in _required(kind) if name not in values]
+    if missing:
+        raise ConfigError(f"{path}: missing required field `{missing[0]}`", path=f"{path}.{missing[0]}")
+    return kind(**values)
+
+
+def _values(
+    kind: type[msgspec.Struct], given: Mapping[object, object], path: str, also: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """The fields that a mapping gives, read, by their names here; ``also`` are other names worth suggesting."""
+    plan = _plan(kind)
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        place = f"{path}.{key}"
+        if not isinstance(key, str) or key not in plan:
+            raise _no_field(key, path, [*plan, *(also or ())])
+        if value is None:
+            continue  # as in proto3 JSON
+        name, reader = plan[key]
+        if name in values:
+            raise ConfigError(f"{path} gives {key!r} twice, in two spellings", path=place)
+        values[name] = reader(value, place)
+    return values
+
+
+def _no_field(key: object, path: str, names: Sequence[str]) -> ConfigError:
+    name = _snake(str(key))
+    if name in _ELSEWHERE:
+        return ConfigError(f"{path} has no field {key!r}: {_ELSEWHERE[name]}", path=f"{path}.{key}")
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    did_you_mean = f"; did you mean {near[0]!r}?" if near else ""
+    return ConfigError(
+        f"{path} has no field {key!r}{did_you_mean}", path=f"{path}.{key}", suggestion=near[0] if near else None
+    )
+
+
+def _fields_of(given: object, path: str, kind: type[msgspec.Struct] | None = None) -> Mapping[Any, object]:
+    given = _dumped(given)
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{path} must be {kind.__name__} or a mapping, not {type(given).__name__}", path=path)
-    mapping = typing.cast("Mapping[object, object]", given)
-    try:
-        return msgspec.convert(_rename(kind, mapping, path), kind)
-    except msgspec.ValidationError as error:
-        # msgspec ends its message with the place, as `$.wireName[0]`, where $ stands for the struct
-        message, _, where = str(error).partition(" - at ")
-        place = path + _as_given(mapping, where.removeprefix("`key` in ").strip("`$"))
-        raise ConfigError(f"{place}: {message}", path=place) from None
+        expected = "" if kind is None else f"{kind.__name__} or "
+        raise ConfigError(f"{path} must be {expected}a mapping, not {type(given).__name__}", path=path)
+    return cast("Mapping[Any, object]", given)
 
 
-def _plain(value: object) -> object:
+def _dumped(value: object) -> object:
     return value.model_dump(exclude_none=True) if isinstance(value, SupportsModelDump) else value
 
 
-def _as_given(given: object, where: str) -> str:
-    """A place like ``.generationConfig.topP``, spelled as the caller spelled it."""
-    spelled = ""
-    for step in re.findall(r"\.\w+|\[[^]]*\]", where):
-        here, given = _plain(given), None
-        if isinstance(here, Mapping):
-            fields = typing.cast("Mapping[object, object]", here)
-            name = next((key for key in fields if isinstance(key, str) and _snake(key) == _snake(step[1:])), step[1:])
-            given = fields.get(name)
-            spelled += f".{name}" if step.startswith(".") else step
-        else:
-            if isinstance(here, Sequence) and step[1:-1].isdecimal():
-                given = typing.cast("Sequence[object]", here)[int(step[1:-1])]
-            spelled += step
-    return spelled
+def _parts_of(given: object) -> object:
+    """The parts that stand for a whole content, or ``None``: a string, a part, or a list of these."""
+    if isinstance(given, str | Part):
+        return [given]
+    if isinstance(given, list | tuple):
+        return cast("object", given)
+    dumped = _dumped(given)
+    if not _is_a(dumped, Mapping):
+        return None
+    names = cast("Mapping[object, object]", dumped).keys()
+    return [dumped] if names and names <= _plan(Part).keys() else None
 
 
-def _rename(kind: type[msgspec.Struct], given: Mapping[object, object], path: str) -> dict[str, object]:
-    """Spell every name as on the wire, following the structs' types, so that free-form mappings stay as they are."""
-    names = _spellings(kind)
-    renamed: dict[str, object] = {}
-    for key, value in given.items():
-        if not isinstance(key, str) or key not in names:
-            near = difflib.get_close_matches(_snake(str(key)), names, n=1, cutoff=0.6)
-            did_you_mean = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(
-                f"{path} has no field {key!r}{did_you_mean}",
-                path=f"{path}.{key}",
-                suggestion=near[0] if near else None,
-            )
-        wire_name, inner = names[key]
-        if value is None:
-            continue  # as in proto3 JSON
-        if wire_name in renamed:
-            raise ConfigError(f"{path} gives {key!r} twice, in two spellings", path=f"{path}.{key}")
-        renamed[wire_name] = _rename_value(inner, value, f"{path}.{key}")
-    return renamed
+def _is_a(value: object, *kinds: type) -> bool:
+    """`isinstance`, without narrowing ``object`` to a type whose contents are unknown."""
+    return isinstance(value, kinds)
 
 
-def _rename_value(inner: type[msgspec.Struct] | None, value: object, path: str) -> object:
-    value = _plain(value)
-    if inner is None:
-        return value
-    if isinstance(value, Mapping):
-        return _rename(inner, typing.cast("Mapping[object, object]", value), path)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        items = typing.cast("Sequence[object]", value)
-        return [_rename_value(inner, item, f"{path}[{index}]") for index, item in enumerate(items)]
-    return value
+# --- values ----------------------------------------------------------------------------------------------------------
 
 
 @cache
-def _spellings(kind: type[msgspec.Struct]) -> dict[str, tuple[str, type[msgspec.Struct] | None]]:
-    """Both spellings of each field → its name on the wire and the struct inside it, if there is one."""
+def _plan(kind: type[msgspec.Struct]) -> dict[str, tuple[str, _Reader]]:
+    """Both spellings of each field → its name here, and how its value is read."""
     hints = get_type_hints(kind)
-    spellings: dict[str, tuple[str, type[msgspec.Struct] | None]] = {}
+    plan: dict[str, tuple[str, _Reader]] = {}
     for name, wire_name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
-        spellings[name] = spellings[wire_name] = (wire_name, _struct_in(hints[name]))
-    return spellings
+        plan[name] = plan[wire_name] = (name, _reader(hints[name]))
+    return plan
 
 
-def _struct_in(hint: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a type expression has no better type
-    """The struct in ``X``, ``X | None`` or ``Sequence[X]``."""
+@cache
+def _required(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(kind) if field.required)
+
+
+def _reader(hint: Any) -> _Reader:  # noqa: ANN401 - a type expression has no better type
+    origin = get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _reader(next(part for part in get_args(hint) if part is not type(None)))
+    if origin is typing.Literal:
+        return partial(_choice, get_args(hint))
+    if origin is Sequence:
+        return partial(_list, _reader(get_args(hint)[0]))
+    if origin is Mapping:
+        return partial(_mapping, _anything if get_args(hint)[1] is Any else _reader(get_args(hint)[1]))
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return hint
-    if get_origin(hint) in (typing.Union, types.UnionType, Sequence):
-        return next((found for part in get_args(hint) if (found := _struct_in(part))), None)
-    return None
+        return partial(struct_from, hint)
+    return _bytes if hint is bytes else partial(_scalar, hint)
+
+
+def _choice(choices: Sequence[str], value: object, path: str) -> str:
+    if isinstance(value, Enum):
+        value = value.value
+    if not isinstance(value, str):
+        raise ConfigError(f"{path}: expected one of {', '.join(choices)}, not {type(value).__name__}", path=path)
+    if value in choices:
+        return value
+    said = value.upper()
+    for choice in choices:
+        if choice.upper() == said:
+            return choice
+    loud = [choice.upper() for choice in choices]
+    near = [*difflib.get_close_matches(said, loud, n=1), *(one for one in loud if said and one.endswith(f"_{said}"))]
+    closest = choices[loud.index(near[0])] if near else None
+    did_you_mean = f"; did you mean {closest!r}?" if closest else ""
+    if _SCREAMING.fullmatch(value) and _SCREAMING.fullmatch(choices[0]):
+        # the service learns new values before this package does
+        warnings.warn(f"{path}: {value!r} is not known here and goes as it is{did_you_mean}", stacklevel=2)
+        return value
+    raise ConfigError(f"{path}: {value!r} is none of {', '.join(choices)}{did_you_mean}", path=path, suggestion=closest)
+
+
+def _list(reader: _Reader, value: object, path: str) -> object:
+    if not _is_a(value, Sequence) or _is_a(value, str, bytes, bytearray, memoryview):
+        raise ConfigError(f"{path}: expected a list (an array in JSON), not {type(value).__name__}", path=path)
+    items = cast("Sequence[object]", value)
+    read = [reader(item, f"{path}[{index}]") for index, item in enumerate(items)]
+    same = _is_a(value, list, tuple) and all(new is old for new, old in zip(read, items, strict=True))
+    return value if same else read
+
+
+def _mapping(reader: _Reader, value: object, path: str) -> object:
+    value = _dumped(value)
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path}: expected a mapping (an object in JSON), not {type(value).__name__}", path=path)
+    given = cast("Mapping[object, object]", value)
+    read: dict[str, object] = {}
+    for key, inner in given.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"{path}: keys are str, not {type(key).__name__}", path=path)
+        read[key] = reader(inner, f"{path}.{key}")
+    same = all(new is given[key] for key, new in read.items())
+    return given if same and _is_a(given, dict) else read
+
+
+def _anything(value: object, path: str) -> object:
+    """Whatever JSON can hold."""
+    value = _dumped(value)
+    if _is_a(value, Mapping):
+        return _mapping(_anything, value, path)
+    if _is_a(value, list, tuple):
+        return _list(_anything, value, path)
+    match value:
+        case Enum():
+            return cast("object", value.value)
+        case None | bool() | int() | str() | bytes() | msgspec.Struct():
+            return value
+        case float():
+            return _finite(value, path)
+        case _:
+            try:
+                return cast("object", msgspec.to_builtins(value, str_keys=True))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"{path}: JSON cannot hold it: {error}", path=path) from None
+
+
+def _finite(value: float, path: str) -> float:
+    if not math.isfinite(value):
+        raise ConfigError(f"{path}: JSON has no {value}", path=path)
+    return value
+
+
+def _bytes(value: object, path: str) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if _is_a(value, bytearray, memoryview):
+        return bytes(cast("bytearray", value))
+    return cast("bytes", _scalar(bytes, value, path))  # base64
+
+
+def _scalar(kind: type[object], value: object, path: str) -> object:
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, float):
+        _finite(value, path)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}", path=path) from None
 
 
 def _snake(name: str) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gemini_live.auth import GeminiApi, NoAuth, VertexAi, auth_from, check_pair, endpoint_from, origin_of, resolve
+from gemini_live.capabilities import check_setup, modality_of
 from gemini_live.config import SessionConfig, SessionResumptionConfig
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
-from gemini_live.interop import setup_from
+from gemini_live.interop import setup_and_functions_from, setup_from
 from gemini_live.protocol import Protocol
 from gemini_live.recorder import Recorder, Recording
 from gemini_live.runner import Runner
@@ -109,6 +110,7 @@ class Connecting:
 def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     setup: str | Setup | Mapping[str, Any] | SupportsModelDump | SessionConfig,
     /,
+    config: Mapping[str, Any] | SupportsModelDump | None = None,
     *,
     endpoint: Endpoint | str | None = None,
     auth: Auth | str | None = None,
@@ -119,6 +121,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     resume: Snapshot | bytes | None = None,
     tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
     record: str | os.PathLike[str] | Recording | None = None,
+    check_capabilities: bool | None = None,
 ) -> Connecting:
     """Open a session: enter the result with ``async with``, or await it and close the session yourself.
 
@@ -126,7 +129,9 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
 
     Args:
         setup: a model name, a `Setup`, a mapping in either spelling, an object with ``model_dump()``, or a whole
-            `SessionConfig`. A bare name asks for spoken answers.
+            `SessionConfig`. A bare name asks for spoken answers, or for text from a model that does not speak.
+        config: everything but the model, when ``setup`` is its name: a mapping in the layout of a setup or in the flat
+            layout of the official SDK's ``LiveConnectConfig``, or such an object itself.
         endpoint: `GeminiApi` (the default), `VertexAi`, `Custom`, or a URL: without a path the base of a Developer API
             look-alike such as the emulator, with a path complete.
         auth: a credential, a function that returns one (asked before every dial), or a string, which is an API key or
@@ -139,6 +144,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         tools: typed functions, sync or async, that the model may call and the session then runs and answers; options by
             the decorator `tool`. Tools of the service may stand among them.
         record: a file that takes every frame as JSON lines, or a `Recording`; it is written anew.
+        check_capabilities: false sends also what the surface or the model is known to refuse.
 
     Raises:
         ConfigError: at once, for arguments that cannot work.
@@ -148,25 +154,37 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     credential = auth_from(auth, where)
     if not callable(credential):
         check_pair(where, credential)
-    parts: dict[str, Any] = {"transport": transport, "reconnect": reconnect, "outbox": outbox, "chunk_ms": chunk_ms}
+    parts: dict[str, Any] = {
+        "transport": transport,
+        "reconnect": reconnect,
+        "outbox": outbox,
+        "chunk_ms": chunk_ms,
+        "check_capabilities": check_capabilities,
+    }
     given = {name: part for name, part in parts.items() if part is not None}
     if isinstance(setup, SessionConfig):
-        if given:
-            raise ConfigError(f"a SessionConfig already holds {', '.join(given)}", path=next(iter(given)))
-        config = setup
+        if given or config is not None:
+            held = ", ".join([*given, *(["config"] if config is not None else [])])
+            raise ConfigError(f"a SessionConfig already holds {held}", path=held.partition(",")[0])
+        whole, inner = setup, setup_from(setup.setup)
     else:
-        config = SessionConfig(setup=setup_from(setup), **given)
-    all_tools, functions = tools_from(tools, config.setup.tools)
+        modality = modality_of(setup) if isinstance(setup, str) else ""
+        inner, own_functions = setup_and_functions_from(setup, config, modality=modality)
+        tools = [*tools, *own_functions] if own_functions else tools
+        whole = SessionConfig(setup=inner, **given)
+    all_tools, functions = tools_from(tools, inner.tools)
     if tools:
-        config = msgspec.structs.replace(config, setup=msgspec.structs.replace(config.setup, tools=all_tools))
+        inner = msgspec.structs.replace(inner, tools=all_tools)
+    if whole.check_capabilities:
+        check_setup(inner, where)
     snapshot = Snapshot.from_json(resume) if isinstance(resume, bytes) else resume
-    full = _full_setup(config, where, snapshot)
+    full = _full_setup(msgspec.structs.replace(whole, setup=inner), where, snapshot)
     if snapshot is not None:
         kept_s = _KEPT_S if isinstance(where, GeminiApi) else _KEPT_BY_OTHERS_S
         snapshot.check(full, origin_of(where), kept_s)
-    config = msgspec.structs.replace(config, setup=full)
+    whole = msgspec.structs.replace(whole, setup=full)
     recording = record if record is None or isinstance(record, Recording) else Recording(record)
-    return Connecting(config, where, credential, dial, snapshot=snapshot, functions=functions, recording=recording)
+    return Connecting(whole, where, credential, dial, snapshot=snapshot, functions=functions, recording=recording)
 
 
 def _full_setup(config: SessionConfig, endpoint: Endpoint, snapshot: Snapshot | None) -> Setup:

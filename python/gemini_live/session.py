@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from gemini_live import _core, codec
 from gemini_live.auth import GeminiApi, VertexAi, origin_of
+from gemini_live.capabilities import check_responses
+from gemini_live.config import Tool
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
-from gemini_live.interop import contents_from, struct_from
-from gemini_live.messages import ClientContent, Content, ContextUpdate, FunctionResponse, RealtimeInput, ToolResponse
+from gemini_live.interop import blob_from, contents_from, pcm_from, responses_from, struct_from
+from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
 from gemini_live.protocol import State
 from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ, Speech
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from gemini_live.config import SessionConfig
     from gemini_live.events import Event
     from gemini_live.fanout import Cursor, Fanout
+    from gemini_live.interop import SupportsModelDump
+    from gemini_live.messages import Blob, FunctionResponse, Part
     from gemini_live.outbox import Kind
     from gemini_live.recorder import Recorder
     from gemini_live.runner import Runner
@@ -89,14 +93,16 @@ class Session:
 
     # --- live input ---
 
-    async def send_audio(self, block: Samples, *, rate_hz: int = NATIVE_RATE_HZ) -> None:
+    async def send_audio(
+        self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ
+    ) -> None:
         """Send a block of speech of any length; it is cut into chunks, and what does not fill one waits for the next.
 
         Args:
             block: samples of shape ``(n,)`` or ``(n, channels)``, of ``int16``, ``int32``, ``float32`` or ``float64``
                 (full scale ±1) or ``uint8`` (silence at 128), in any memory layout; channels are averaged. Plain
                 ``bytes`` are 16-bit little-endian mono. Float samples are rounded to the nearest and saturate, NaN
-                becomes silence.
+                becomes silence. A `Blob` of such bytes, ours or the official SDK's, says its rate itself.
             rate_hz: samples per second; the service resamples what is not 16,000.
 
         Raises:
@@ -105,9 +111,10 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        self._speech.feed(block, rate_hz, self._submit_audio)
+        samples, rate_hz = _samples(block, rate_hz)
+        self._speech.feed(samples, rate_hz, self._submit_audio)
 
-    def feed_audio(self, block: Samples, *, rate_hz: int = NATIVE_RATE_HZ) -> bool:
+    def feed_audio(self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ) -> bool:
         """`send_audio` for microphone callbacks: from any thread, without waiting and without a task.
 
         What is fed while the loop is busy goes in when it comes round, in order; too old by then, it expires and is
@@ -122,10 +129,11 @@ class Session:
         """
         if self._is_closing():
             return False
-        self._speech.feed(block, rate_hz, self._hand_in_audio)
+        samples, rate_hz = _samples(block, rate_hz)
+        self._speech.feed(samples, rate_hz, self._hand_in_audio)
         return True
 
-    def feed_video(self, image: Buffer, *, mime_type: str | None = None) -> bool:
+    def feed_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> bool:
         """`send_video` for camera threads: from any thread, without waiting and without a task.
 
         Returns:
@@ -139,11 +147,11 @@ class Session:
             return False
         return self._runner.inbox.put("video", _encode_image(image, mime_type))
 
-    async def send_video(self, image: Buffer, *, mime_type: str | None = None) -> None:
+    async def send_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> None:
         """Send one encoded image. The service looks at one a second at most; of several that wait, the newest stays.
 
         Args:
-            image: the bytes of a JPEG (what the service documents) or PNG file.
+            image: the bytes of a JPEG (what the service documents) or PNG file; or a `Blob`, also the official SDK's.
             mime_type: for another kind of image than these.
 
         Raises:
@@ -199,14 +207,19 @@ class Session:
 
     async def send_client_content(
         self,
-        turns: str | Content | Mapping[str, Any] | Sequence[Content | Mapping[str, Any]] = (),
+        turns: str
+        | Content
+        | Part
+        | Mapping[str, Any]
+        | SupportsModelDump
+        | Sequence[str | Content | Mapping[str, Any] | SupportsModelDump] = (),
         *,
         turn_complete: bool = True,
     ) -> None:
         """Append turns to the history, in order; interrupts a running answer.
 
         Args:
-            turns: one or several; a string is a turn of the user.
+            turns: one or several, also the official SDK's; a string is a turn of the user.
             turn_complete: true asks for an answer, false adds and waits.
 
         Raises:
@@ -218,7 +231,10 @@ class Session:
 
     async def send_tool_response(
         self,
-        responses: FunctionResponse | Mapping[str, Any] | Sequence[FunctionResponse | Mapping[str, Any]],
+        responses: FunctionResponse
+        | Mapping[str, Any]
+        | SupportsModelDump
+        | Sequence[FunctionResponse | Mapping[str, Any] | SupportsModelDump],
     ) -> None:
         """Answer tool calls; each answer repeats the ``id`` and ``name`` of its call.
 
@@ -226,10 +242,11 @@ class Session:
             ConfigError: nothing to send, a field that does not exist, a wrong value, or no ``id`` where one is needed.
             SessionClosed: the session has ended.
         """
-        given = [responses] if isinstance(responses, FunctionResponse) or hasattr(responses, "keys") else responses
-        answers = [struct_from(FunctionResponse, one, f"responses[{index}]") for index, one in enumerate(given)]
+        answers = responses_from(responses)
         if not answers:
             raise ConfigError("there is no response to send", path="responses")
+        if self._config.check_capabilities:
+            check_responses(answers, self._endpoint, self._config.setup.model)
         for index, answer in enumerate(answers):
             if not isinstance(self._endpoint, VertexAi) and not answer.id:
                 raise ConfigError(
@@ -263,8 +280,8 @@ class Session:
     async def update_context(
         self,
         *,
-        system_instruction: str | Content | Mapping[str, Any] | None = None,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        system_instruction: str | Content | Mapping[str, Any] | SupportsModelDump | None = None,
+        tools: Sequence[Tool | Mapping[str, Any] | SupportsModelDump] | None = None,
     ) -> None:
         """Replace instructions or tools in mid-session (documented on Vertex AI).
 
@@ -278,11 +295,12 @@ class Session:
         """
         if system_instruction is None and tools is None:
             raise ConfigError("give system_instruction, tools, or both", path="update_context")
-        instruction = None if system_instruction is None else contents_from(system_instruction)[0]
+        instruction = None if system_instruction is None else struct_from(Content, system_instruction, "system_instruction")
+        new = [struct_from(Tool, one, f"tools[{index}]") for index, one in enumerate(tools or ())]
         await self._send(
             "context_update",
             ContextUpdate(
-                system_instruction=instruction, tools=None if tools is None else {"tools": list(tools)} if tools else {}
+                system_instruction=instruction, tools=None if tools is None else {"tools": new} if new else {}
             ),
         )
 
@@ -529,7 +547,15 @@ class Session:
         self._runner.submit(kind, raw)
 
 
-def _encode_image(image: Buffer, mime_type: str | None) -> bytes:
+def _samples(given: Samples | Blob | SupportsModelDump, rate_hz: int) -> tuple[Samples, int]:
+    blob = blob_from(given, "block")
+    return (cast("Samples", given), rate_hz) if blob is None else pcm_from(blob, "block")
+
+
+def _encode_image(given: Buffer | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
+    blob = blob_from(given, "image")
+    image = cast("Buffer", given) if blob is None else blob.data
+    mime_type = mime_type if blob is None else blob.mime_type
     view = memoryview(image)
     if view.ndim != 1 or view.itemsize != 1:
         raise TypeError(f"an image is given as JPEG or PNG bytes, not as an array of shape {view.shape}")
