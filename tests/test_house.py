@@ -19,7 +19,18 @@ TRANSLATE = {"codec", "auth", "failures", "interop", "capabilities"}
 BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
 BELOW_DRIVERS = BELOW_DECISIONS | {"protocol", "transport"}
-BELOW_SESSION = BELOW_DRIVERS | {"fanout", "inbox", "runner", "speech", "snapshot", "tools", "recorder", "telemetry"}
+BELOW_SESSION = BELOW_DRIVERS | {
+    "fanout",
+    "functions",
+    "inbox",
+    "recorder",
+    "runner",
+    "snapshot",
+    "speech",
+    "telemetry",
+    "tool_ledger",
+    "tools",
+}
 
 MAY_IMPORT = {
     # names: frozen values, nothing else
@@ -47,7 +58,10 @@ MAY_IMPORT = {
     "speech": {"_core"},
     "snapshot": NAMES | {"outbox"},
     # calls in, answers out; every frame on disk
-    "tools": BELOW_DRIVERS | {"fanout", "runner"},
+    # a typed function → a declaration; which calls are live; running them
+    "functions": NAMES | {"interop"},
+    "tool_ledger": {"messages"},
+    "tools": BELOW_DRIVERS | {"fanout", "runner", "functions", "tool_ledger"},
     "recorder": NAMES | {"auth", "failures", "transport"},
     # what OpenTelemetry hears of it
     "telemetry": NAMES | {"fanout"},
@@ -69,7 +83,9 @@ MAY_NAME = {"errors": {"events"}}
 
 # Who may import a library at all, and which rooms must do without it.
 ONLY = {"aiohttp": {"transport", "emulator"}, "websockets": set(), "requests": set(), "httpx": set()}
-NEVER = {room: {"asyncio", "time", "aiohttp", "random"} for room in ("protocol", "conversation", "outbox")}
+NEVER = {
+    room: {"asyncio", "time", "aiohttp", "random"} for room in ("protocol", "conversation", "outbox", "tool_ledger")
+}
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "common", "base", "misc"}
 

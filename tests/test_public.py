@@ -20,12 +20,13 @@ ROOMS_WITH_PUBLIC_NAMES = [
     "errors",
     "events",
     "fanout",
+    "functions",
     "messages",
     "opening",
     "recorder",
     "session",
     "snapshot",
-    "tools",
+    "tool_ledger",
 ]
 
 # Other rooms need these names; users do not.
@@ -43,17 +44,8 @@ NOT_FOR_USERS = {
     },
     "snapshot": {"setup_hash"},
     "recorder": {"Recorder"},  # a session has one; its users hold what it wrote
-    "tools": {
-        # what a session is made of
-        "Cancel",
-        "Decision",
-        "Function",
-        "Run",
-        "Send",
-        "ToolLedger",
-        "Tools",
-        "tools_from",
-    },
+    "functions": {"Function", "declarations", "tools_from"},  # what a session makes of them
+    "tool_ledger": {"Cancel", "Decision", "Run", "Send", "ToolLedger"},  # what it decides by
     "fanout": {"Fanout"},  # a session has one; its users hold cursors
     "messages": {
         # what a session's methods make of their arguments

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import enum
 import gc
 import json
 import logging
@@ -11,24 +9,17 @@ import threading
 import weakref
 from collections.abc import Mapping  # noqa: TC003 - hints of tools are evaluated
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import gemini_live as live
 from conftest import on_fake_clock
 from gemini_live import emulator
 from gemini_live import opening as opening_module
 from gemini_live.failures import Failure
-from gemini_live.messages import FunctionCall
-from gemini_live.tools import Cancel, Function, Run, Send, ToolLedger
 from memory_transport import GREETING, MemoryNetwork
-
-FAST = live.ReconnectPolicy(base_s=0.01, cap_s=0.02)
+from tool_examples import FAST, Colour, Opaque, Place, connect, order
 
 
 @pytest.fixture
@@ -37,10 +28,6 @@ def network(monkeypatch):
     network = MemoryNetwork()
     monkeypatch.setattr(opening_module, "dial", network)
     return network
-
-
-def connect(*tools, setup="gemini-3.8-live", **options):
-    return live.connect(setup, auth="key", reconnect=FAST, tools=list(tools), **options)
 
 
 def tool_call(name="f", call_id="c1", **args):
@@ -72,245 +59,6 @@ async def outcome(network, function, **args):
 
 def warnings_of(caplog):
     return [record for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-# --- declarations ---------------------------------------------------------------------------------------------------
-
-
-class Colour(enum.Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-@dataclasses.dataclass
-class Place:
-    """Where."""
-
-    name: str
-    floor: int = 0
-
-
-class Tree(msgspec.Struct):
-    children: list[Tree] = []
-
-
-class Opaque:
-    """Nothing that JSON knows."""
-
-
-async def order(  # noqa: PLR0913, PLR0917 - one parameter for each kind of hint
-    item: str,
-    count: int,
-    colour: Colour = Colour.RED,
-    size: Literal["S", "M"] | None = None,
-    places: list[Place] | None = None,
-    note: Annotated[str, msgspec.Meta(description="Said by the hint.")] = "",
-    extra: Any = None,
-) -> str:
-    """Place an order
-    for something.
-
-    It is paid at once.
-
-    Args:
-        item: What to order,
-            in words.
-        count (int): How many.
-        note: Overruled.
-
-    Returns:
-        A receipt.
-    """
-    return f"{count} × {item} {colour} {size} {places} {note} {extra}"
-
-
-def test_a_function_becomes_a_declaration():
-    place = {
-        "title": "Place",
-        "description": "Where.",
-        "type": "object",
-        "properties": {"name": {"type": "string"}, "floor": {"type": "integer", "default": 0}},
-        "required": ["name"],
-    }
-    assert Function(order).declaration == live.FunctionDeclaration(
-        name="order",
-        description="Place an order for something.",
-        parameters_json_schema={
-            "type": "object",
-            "properties": {
-                "item": {"type": "string", "description": "What to order, in words."},
-                "count": {"type": "integer", "description": "How many."},
-                "colour": {"title": "Colour", "enum": ["blue", "red"]},
-                "size": {"anyOf": [{"enum": ["M", "S"]}, {"type": "null"}]},
-                "places": {"anyOf": [{"type": "array", "items": place}, {"type": "null"}]},
-                "note": {"type": "string", "description": "Said by the hint."},
-                "extra": {},
-            },
-            "required": ["item", "count"],
-        },
-    )
-
-
-def test_what_has_no_parameters_declares_none():
-    def ping():
-        pass
-
-    assert Function(ping).declaration == live.FunctionDeclaration(name="ping")
-
-
-@on_fake_clock
-async def test_declarations_and_options_on_the_wire(network):
-    @live.tool(name="shop.order", behavior="NON_BLOCKING", scheduling="SILENT", timeout_s=None)
-    def order_it(item: str):
-        """Order."""
-        return item
-
-    search = {"google_search": {}}
-    given = {"model": "m", "tools": [{"function_declarations": [{"name": "by_hand"}]}]}
-    async with connect(search, order_it, setup=given):
-        setup = json.loads(network.last.written[0])["setup"]
-    assert setup["tools"] == [
-        {"functionDeclarations": [{"name": "by_hand"}]},
-        {"googleSearch": {}},
-        {
-            "functionDeclarations": [
-                {
-                    "name": "shop.order",
-                    "description": "Order.",
-                    "parametersJsonSchema": {
-                        "type": "object",
-                        "properties": {"item": {"type": "string"}},
-                        "required": ["item"],
-                    },
-                    "behavior": "NON_BLOCKING",
-                }
-            ]
-        },
-    ]
-
-
-def test_a_method_is_a_tool_and_a_marked_function_stays_what_it_is():
-    class Shop:
-        @live.tool(timeout_s=3)
-        def sell(self, item: str) -> str:
-            """Sell."""
-            return f"sold {item}"
-
-        @live.tool
-        def buy(self, item: str) -> str:
-            """Buy."""
-            return f"bought {item}"
-
-    shop = Shop()
-    assert (shop.sell("tea"), shop.buy("tea")) == ("sold tea", "bought tea")
-    sell = Function(shop.sell)
-    assert list(sell.declaration.parameters_json_schema["properties"]) == ["item"]
-    assert sell.options.timeout_s == 3
-
-
-def generator(item: str):
-    yield item
-
-
-def no_hint(city):
-    pass
-
-
-def star(*cities: str):
-    pass
-
-
-def double_star(**cities: str):
-    pass
-
-
-def positional(city: str, /):
-    pass
-
-
-def opaque(city: Opaque):
-    pass
-
-
-def unresolved(city: Nowhere):  # noqa: F821 - that is the point
-    pass
-
-
-def recursive(tree: Tree):
-    pass
-
-
-def ambiguous(thing: Tree | Thing):
-    pass
-
-
-class Thing(msgspec.Struct):
-    pass
-
-
-def größe(city: str):  # noqa: PLC2401 - that is the point
-    pass
-
-
-@pytest.mark.parametrize(
-    ("function", "parameter", "words"),
-    [
-        (no_hint, "city", "has no type hint; write for example city: str"),
-        (star, "cities", "name each parameter"),
-        (double_star, "cities", "name each parameter"),
-        (positional, "city", "remove the /"),
-        (opaque, "city", "no JSON Schema for its hint"),
-        (opaque, "city", "use str, int"),
-        (unresolved, "city", "'Nowhere' is not defined"),
-        (unresolved, "city", "not under TYPE_CHECKING"),
-        (recursive, "tree", "Tree contains itself"),
-        (ambiguous, "thing", "no JSON Schema for its hint"),
-    ],
-)
-def test_a_parameter_that_cannot_be_declared(function, parameter, words):
-    with pytest.raises(live.ConfigError, match=re.escape(words)) as caught:
-        connect(function)
-    assert str(caught.value).startswith(f"tool {function.__name__!r}, parameter {parameter!r}: ")
-    assert caught.value.path == f"tools.{function.__name__}.{parameter}"
-
-
-@pytest.mark.parametrize(
-    ("tool", "words"),
-    [
-        (größe, "'größe'|größe"),
-        (lambda: None, "<lambda>.*name it with"),
-        (Place, "Place.*give a function"),
-        (generator, "yields"),
-        (len, "parameter 'obj'"),
-        (live.tool(name="1st")(lambda: None), "1st"),
-        (live.tool(name="x" * 129)(lambda: None), "128 at most"),
-        ({"google_serach": {}}, "google_search"),
-        (7, r"tools\[0\]"),
-    ],
-)
-def test_what_is_no_tool(tool, words):
-    with pytest.raises(live.ConfigError, match=words):
-        connect(tool)
-
-
-def test_tools_is_a_list():
-    with pytest.raises(live.ConfigError, match="a list of functions, not function"):
-        live.connect("m", auth="k", tools=order)
-
-
-def test_a_name_twice():
-    with pytest.raises(live.ConfigError, match="'order' is declared twice"):
-        connect(order, order)
-    setup = {"model": "m", "tools": [{"function_declarations": [{"name": "order"}]}]}
-    with pytest.raises(live.ConfigError, match=r"declared twice.*session\.tool"):
-        connect(order, setup=setup)
-
-
-def test_options_that_do_not_go_together():
-    with pytest.raises(live.ConfigError, match="behavior='NON_BLOCKING'"):
-        live.tool(scheduling="SILENT")
-    with pytest.raises(live.ConfigError, match="above 0"):
-        live.tool(timeout_s=0)
 
 
 # --- calls ----------------------------------------------------------------------------------------------------------
@@ -841,109 +589,6 @@ async def test_a_successor_runs_what_its_predecessor_left(network):
     async with connect(slow, resume=snapshot) as successor:
         await answered(network)
         assert successor.tools == live.ToolStats(calls=1, answered=1)
-
-
-# --- the ledger -----------------------------------------------------------------------------------------------------
-
-
-class LedgerMachine(RuleBasedStateMachine):
-    """Facts in any order; the accounts add up, and nobody is answered twice without a reason."""
-
-    IDS = st.sampled_from(["a", "b", "c", "d"])
-
-    def __init__(self):
-        super().__init__()
-        self.ledger = ToolLedger()
-        self.running = set()
-        self.seen = set()
-        self.sends = 0
-        self.connected = True
-        self.now = 0.0
-
-    def take(self, decisions):
-        for decision in decisions:
-            match decision:
-                case Run(key=key):
-                    assert key not in self.seen, "run twice in one conversation"
-                    self.seen.add(key)
-                    self.running.add(key)
-                case Cancel(key=key):
-                    self.running.discard(key)
-                case Send():
-                    assert self.connected
-                    self.sends += 1
-
-    @precondition(lambda self: self.connected)
-    @rule(key=IDS, forgotten=st.booleans())
-    def called(self, key, forgotten):
-        self.now += 1
-        self.take(self.ledger.called(self.now, FunctionCall(name="f", id=key), forgotten_when_interrupted=forgotten))
-
-    @rule(key=IDS, failed=st.booleans())
-    def answered(self, key, failed):
-        self.running.discard(key)
-        self.take(self.ledger.answered(key, Send(key.encode(), (key,)), failed=failed))
-
-    @rule(key=IDS)
-    def expired(self, key):
-        self.take(self.ledger.expired(key, Send(key.encode(), (key,))))
-
-    @rule(key=IDS)
-    def by_hand(self, key):
-        self.take(self.ledger.answered_by_hand(Send(key.encode(), (key,)), [key]))
-
-    @precondition(lambda self: self.connected)
-    @rule(key=IDS)
-    def cancelled(self, key):
-        self.take(self.ledger.cancelled([key]))
-
-    @precondition(lambda self: self.connected)
-    @rule()
-    def interrupted(self):
-        self.take(self.ledger.interrupted())
-
-    @precondition(lambda self: self.connected)
-    @rule()
-    def lost(self):
-        self.ledger.reconnecting()
-        self.connected = False
-
-    @precondition(lambda self: not self.connected)
-    @rule(restored=st.booleans())
-    def back(self, restored):
-        self.connected = True
-        if not restored:
-            self.seen.clear()
-        self.take(self.ledger.reconnected(context_restored=restored))
-
-    @invariant()
-    def the_accounts_add_up(self):
-        stats = self.ledger.stats(self.now)
-        assert stats.calls == len(stats.pending) + stats.answered + stats.cancelled + stats.dropped
-        assert self.running <= {call.id for call in stats.pending}
-        assert self.sends <= stats.answered + stats.repeated
-        assert all(call.age_s >= 0 for call in stats.pending)
-
-    def teardown(self):
-        self.connected = True
-        self.take(self.ledger.closing())
-        assert not self.running
-        assert self.ledger.stats(self.now).pending == ()
-        assert self.ledger.closed() == []
-        self.take(self.ledger.called(0, FunctionCall(name="f", id="late"), forgotten_when_interrupted=False))
-        assert "late" not in self.seen
-
-
-TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-
-
-def test_the_ledger_does_not_grow_for_ever():
-    ledger = ToolLedger()
-    for number in range(3_000):
-        (run,) = ledger.called(0.0, FunctionCall(name="f", id=str(number)), forgotten_when_interrupted=False)
-        ledger.answered(run.key, Send(b"", (str(number),)))
-    assert len(ledger._answered) == 1_024
 
 
 # --- on the emulator ------------------------------------------------------------------------------------------------

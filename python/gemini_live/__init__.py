@@ -111,6 +111,7 @@ from gemini_live.events import (
 from gemini_live.fanout import (
     Cursor,
 )
+from gemini_live.functions import tool
 from gemini_live.messages import (
     Blob,
     CodeExecutionResult,
@@ -126,7 +127,7 @@ from gemini_live.opening import Connecting, connect
 from gemini_live.recorder import RecordedFrame, RecordedSession, Recording, read_recording
 from gemini_live.session import Session
 from gemini_live.snapshot import Snapshot
-from gemini_live.tools import PendingCall, ToolStats, tool
+from gemini_live.tool_ledger import PendingCall, ToolStats
 
 __all__ = [
     "ApiKey",

@@ -12,13 +12,14 @@ from gemini_live.capabilities import check_setup, modality_of
 from gemini_live.config import SessionConfig, SessionResumptionConfig
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
+from gemini_live.functions import tools_from
 from gemini_live.interop import setup_and_functions_from, setup_from
 from gemini_live.protocol import Protocol
 from gemini_live.recorder import Recorder, Recording
 from gemini_live.runner import Runner
 from gemini_live.session import Session
 from gemini_live.snapshot import Snapshot
-from gemini_live.tools import Tools, tools_from
+from gemini_live.tools import Tools
 from gemini_live.transport import dial
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from gemini_live.auth import Auth, Endpoint
     from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, Tool, TransportConfig
+    from gemini_live.functions import Function
     from gemini_live.interop import SupportsModelDump
-    from gemini_live.tools import Function
     from gemini_live.transport import Dialler
 
 __all__ = ["Connecting", "connect"]

@@ -16,12 +16,12 @@ from gemini_live.capabilities import check_responses
 from gemini_live.config import Tool
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
+from gemini_live.functions import Function
 from gemini_live.interop import blob_from, contents_from, pcm_from, responses_from, struct_from
 from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
 from gemini_live.protocol import State
 from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ, Speech
-from gemini_live.tools import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from gemini_live.runner import Runner
     from gemini_live.speech import Samples
     from gemini_live.telemetry import Telemetry
-    from gemini_live.tools import Tools, ToolStats
+    from gemini_live.tool_ledger import ToolStats
+    from gemini_live.tools import Tools
 
     _AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
 
@@ -93,9 +94,7 @@ class Session:
 
     # --- live input ---
 
-    async def send_audio(
-        self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ
-    ) -> None:
+    async def send_audio(self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ) -> None:
         """Send a block of speech of any length; it is cut into chunks, and what does not fill one waits for the next.
 
         Args:
@@ -295,7 +294,9 @@ class Session:
         """
         if system_instruction is None and tools is None:
             raise ConfigError("give system_instruction, tools, or both", path="update_context")
-        instruction = None if system_instruction is None else struct_from(Content, system_instruction, "system_instruction")
+        instruction = (
+            None if system_instruction is None else struct_from(Content, system_instruction, "system_instruction")
+        )
         new = [struct_from(Tool, one, f"tools[{index}]") for index, one in enumerate(tools or ())]
         await self._send(
             "context_update",
