@@ -293,3 +293,31 @@ def test_e48_a_full_context_is_refused_and_a_sliding_one_forgets():
         counts.append(run(sliding)[-1][1]["usageMetadata"]["promptTokenCount"])
     assert max(counts) <= 60 + 10
     assert conversation_total(sliding) > 60
+
+
+@pytest.mark.parametrize(
+    ("config", "language"),
+    [
+        ({}, None),
+        ({"language_auto": {}}, "en-US"),
+        ({"language_hints": {"language_codes": ["fr-FR"]}}, "fr-FR"),
+        ({"language_codes": ["de-DE", "en-US"], "language_hints": {"language_codes": ["fr-FR"]}}, "de-DE"),
+    ],
+)
+def test_the_language_is_the_first_that_was_named(config, language):
+    conversation = converse(setup={"output_audio_transcription": config})
+    conversation.receive("realtime_input", ASKED, 0.0)
+    content = [message.get("serverContent", {}) for message in messages_of(run(conversation))]
+    spoken = [one["outputTranscription"] for one in content if "outputTranscription" in one]
+    assert {fields.get("languageCode") for fields in spoken} == {language}
+
+
+def test_e47_a_mute_session_leaves_its_call_unanswered():
+    tools = [{"function_declarations": [{"name": "light", "behavior": "BLOCKING"}]}]
+    conversation = converse(setup={"tools": tools})
+    conversation.receive("realtime_input", {"text": "light"}, 0.0)
+    run(conversation)
+    conversation.memory.mute = True
+    (call_id,) = conversation.memory.calls
+    conversation.receive("tool_response", {"function_responses": [{"id": call_id, "name": "light"}]}, 1.0)
+    assert run(conversation) == []
