@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 from gemini_live import _core
 from gemini_live._core import AudioEncoder
 
-# --- the oracle ------------------------------------------------------------------------------------------------------
+# --- the oracle -----------------------------------------------------------------------------------------------------
 
 SILENCE = {"u1": 128.0}
 SCALE = {"i2": 1.0, "i4": 1 / 65_536, "u1": 256.0, "f4": 32_768.0, "f8": 32_768.0}
@@ -60,7 +60,7 @@ def everything(encoder, blocks):
     return b"".join(payload(message) for message in [*messages, *([] if last is None else [last])])
 
 
-# --- layouts ---------------------------------------------------------------------------------------------------------
+# --- layouts --------------------------------------------------------------------------------------------------------
 
 
 def unaligned(block):
@@ -118,7 +118,7 @@ def blocks(draw, max_samples=60):
     return draw(hnp.arrays(dtype, shape, elements=items(dtype)))
 
 
-# --- samples ---------------------------------------------------------------------------------------------------------
+# --- samples --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -244,7 +244,7 @@ def test_a_broadcast_block():
     assert everything(AudioEncoder(), [block]) == np.full(500, 16_384, "<i2").tobytes()
 
 
-# --- chunks ----------------------------------------------------------------------------------------------------------
+# --- chunks ---------------------------------------------------------------------------------------------------------
 
 
 @given(block=blocks(max_samples=200), cuts=st.lists(st.integers(1, 199)), chunk_samples=st.integers(1, 50))
@@ -333,7 +333,7 @@ def test_an_encoder_is_opaque():
         type("Subclass", (AudioEncoder,), {})
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------------------------
 
 released = memoryview(b"\0\0")
 released.release()
@@ -452,7 +452,7 @@ def test_the_buffers_are_given_back():
     out.append(0)
 
 
-# --- steady state ----------------------------------------------------------------------------------------------------
+# --- steady state ---------------------------------------------------------------------------------------------------
 
 
 def heap_growth(action, calls):
@@ -531,7 +531,7 @@ def test_an_encoder_is_shared_between_threads():
     assert found.tolist() == sizes * 8
 
 
-# --- video -----------------------------------------------------------------------------------------------------------
+# --- video ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda image: np.frombuffer(image, np.uint8)])
@@ -584,7 +584,7 @@ def test_a_mime_type_that_is_taken_needs_no_escape(mime_type):
     assert json.loads(message) == {"realtimeInput": {"video": {"mimeType": mime_type, "data": "eA=="}}}
 
 
-# --- base64 ----------------------------------------------------------------------------------------------------------
+# --- base64 ---------------------------------------------------------------------------------------------------------
 
 
 def url_safe(text):
@@ -629,7 +629,7 @@ def test_base64_comes_as_bytes_or_str(text):
         _core.decode_base64(text)
 
 
-# --- model audio -----------------------------------------------------------------------------------------------------
+# --- model audio ----------------------------------------------------------------------------------------------------
 
 WHITE_SPACE = st.text(" \t\r\n", max_size=2)
 
@@ -757,7 +757,7 @@ def test_decoding_does_not_grow_the_heap():
     assert grown(lambda: _core.decode_audio(other)) == 0
 
 
-# --- the build -------------------------------------------------------------------------------------------------------
+# --- the build ------------------------------------------------------------------------------------------------------
 
 
 def test_the_build_describes_itself():

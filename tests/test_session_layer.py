@@ -269,10 +269,13 @@ async def test_row_downtime_buffer_is_bounded():
         rig.emulator.cut()
         await session.wait_for_status(STATUS.RECONNECTING)
         await session.send_audio(SPEECH)
-        dropped = await until(events, live.InputDropped)
-        assert dropped.kind == "audio"
-        assert dropped.count == 50
-        assert dropped.duration_s == pytest.approx(1.0)
+        count, duration_s = 0, 0.0
+        while count < 50:  # in one report or, on a slow machine, in several
+            dropped = await until(events, live.InputDropped)
+            assert dropped.kind == "audio"
+            count += dropped.count
+            duration_s += dropped.duration_s
+        assert duration_s == pytest.approx(1.0)
         stats = session.stats
         assert stats.expired == 50
         assert stats.accepted == stats.waiting + stats.written + stats.acknowledged + stats.expired
