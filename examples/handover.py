@@ -20,7 +20,7 @@ PATIENCE_S = 8.0  # of the 10 to 30 seconds that process managers usually give
 
 async def open_sessions(count: int, state: Path, endpoint: str | None) -> list[live.Session]:
     """Go on with what a predecessor left, and begin anew for the rest."""
-    sessions = []
+    sessions: list[live.Session] = []
     for packed in sorted(state.glob("*.json")):
         try:
             sessions.append(await live.connect(MODEL, endpoint=endpoint, resume=packed.read_bytes()))
