@@ -4,10 +4,14 @@ import asyncio
 import copy
 import pickle
 import pprint
+import sys
+import threading
 import traceback
+import types
 
 import pytest
 
+from gemini_live import connect
 from gemini_live.auth import (
     Address,
     ApiKey,
@@ -15,10 +19,12 @@ from gemini_live.auth import (
     Custom,
     EphemeralToken,
     GeminiApi,
+    GoogleCredentials,
     NoAuth,
     VertexAi,
     auth_from,
     check_pair,
+    endpoint_for,
     endpoint_from,
     resolve,
 )
@@ -34,8 +40,8 @@ VERTEX_PATH = "/ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent
 
 @pytest.fixture(autouse=True)
 def no_keys_in_the_environment(monkeypatch):
-    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
-    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def refused(function, *args):
@@ -116,6 +122,13 @@ def refused(function, *args):
             f"wss://aiplatform.eu.rep.googleapis.com{VERTEX_PATH}",
             {"Authorization": f"Bearer ya29.{SECRET}"},
         ),
+        (
+            VertexAi(project="p"),
+            BearerToken(f"ya29.{SECRET}", "billed"),
+            f"wss://us-central1-aiplatform.googleapis.com{VERTEX_PATH}",
+            {"Authorization": f"Bearer ya29.{SECRET}", "x-goog-user-project": "billed"},
+        ),
+        (VertexAi(express=True), KEY, f"wss://aiplatform.googleapis.com{VERTEX_PATH}", {"x-goog-api-key": SECRET}),
         (VertexAi(project="p", base_url="wss://proxy.test/"), NoAuth(), f"wss://proxy.test{VERTEX_PATH}", {}),
         (Custom("wss://h.test/any?x=1"), NoAuth(), "wss://h.test/any?x=1", {}),
         (Custom("wss://h.test/any"), KEY, "wss://h.test/any", {"x-goog-api-key": SECRET}),
@@ -134,7 +147,8 @@ async def test_the_url_and_the_headers_of_a_pair(endpoint, credential, url, head
     ("endpoint", "credential", "instead"),
     [
         (GeminiApi(), BEARER, "VertexAi"),
-        (VertexAi(project="p"), KEY, "BearerToken"),
+        (VertexAi(project="p"), KEY, "express=True"),
+        (VertexAi(express=True), BEARER, "ApiKey"),
         (VertexAi(project="p"), TOKEN, "BearerToken"),
     ],
 )
@@ -170,10 +184,8 @@ def test_the_name_of_a_model(endpoint, model, name):
 @pytest.mark.parametrize(
     ("arguments", "path"),
     [
-        ({"project": ""}, "endpoint.project"),
-        ({"project": None}, "endpoint.project"),
         ({"project": "p/q"}, "endpoint.project"),
-        ({"project": "p", "location": ""}, "endpoint.location"),
+        ({"project": " "}, "endpoint.project"),
         # it becomes part of the host that gets the token
         ({"project": "p", "location": "evil.test/"}, "endpoint.location"),
         ({"project": "p", "location": "evil.test#"}, "endpoint.location"),
@@ -355,6 +367,7 @@ def test_no_key_anywhere(monkeypatch):
 def test_the_environment_is_for_the_developer_api_only(monkeypatch):
     monkeypatch.setenv("GEMINI_API_KEY", SECRET)
     assert auth_from(None, Custom("wss://h.test/x")) == NoAuth()
+    monkeypatch.setitem(sys.modules, "google.auth.transport.requests", None)
     assert "BearerToken" in str(refused(auth_from, None, VertexAi(project="p")))
 
 
@@ -373,6 +386,116 @@ def test_what_no_header_can_carry(kind, value):
     error = refused(kind, value)
     assert error.path == "auth"
     assert kind.__name__ in str(error)
+
+
+# --- Vertex AI -------------------------------------------------------------------------------------------------------
+
+
+def test_project_and_location_may_stand_in_the_environment(monkeypatch):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "env-project")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "eu")
+    assert VertexAi() == VertexAi(project="env-project", location="eu")
+    assert VertexAi(project="p", location="us").model_name("m") == "projects/p/locations/us/publishers/google/models/m"
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "no project")
+    with pytest.raises(ConfigError, match="no project"):
+        VertexAi()
+
+
+def test_without_a_project_there_is_no_name_of_a_model():
+    assert VertexAi().model_name("publishers/google/models/m") == "publishers/google/models/m"
+    error = refused(VertexAi().model_name, "m")
+    assert error.path == "endpoint.project"
+    assert "GOOGLE_CLOUD_PROJECT" in str(error)
+    with pytest.raises(ConfigError, match="GOOGLE_CLOUD_PROJECT"):
+        connect("m", endpoint=VertexAi(), auth=BEARER)
+
+
+def test_a_key_on_vertex_ai_means_express_mode(monkeypatch):
+    endpoint = endpoint_for(VertexAi(project="p", location="eu"), KEY)
+    assert endpoint.express
+    assert endpoint.url(KEY) == f"wss://aiplatform.googleapis.com{VERTEX_PATH}"
+    assert endpoint.model_name("m") == "publishers/google/models/m"
+    connecting = connect("m", endpoint=VertexAi(), auth=SECRET)
+    assert connecting._config.setup.model == "publishers/google/models/m"
+    assert endpoint_for(VertexAi(project="p"), BEARER) == VertexAi(project="p")
+    assert endpoint_for(GeminiApi(), KEY) == GeminiApi()
+
+
+class FakeGoogle:
+    """As much of google-auth as is used."""
+
+    def __init__(self, monkeypatch, *, quota_project_id=None):
+        self.quota_project_id = quota_project_id
+        self.valid = False
+        self.token = None
+        self.refreshed = 0
+        self.defaults = []
+        self.threads = set()
+        auth, requests = types.ModuleType("google.auth"), types.ModuleType("google.auth.transport.requests")
+        auth.default = self.default
+        requests.Request = lambda: "request"
+        for name, module in {
+            "google": types.ModuleType("google"),
+            "google.auth": auth,
+            "google.auth.transport": types.ModuleType("google.auth.transport"),
+            "google.auth.transport.requests": requests,
+        }.items():
+            monkeypatch.setitem(sys.modules, name, module)
+
+    def default(self, *, scopes, quota_project_id):
+        self.defaults.append((scopes, quota_project_id))
+        return self, "project-of-the-machine"
+
+    def refresh(self, request):
+        assert request == "request"
+        self.threads.add(threading.get_ident())
+        self.refreshed += 1
+        self.valid = True
+        self.token = f"ya29.{SECRET}{self.refreshed}"
+
+
+async def test_google_credentials_are_refreshed_when_they_must_be_and_in_a_thread(monkeypatch):
+    google = FakeGoogle(monkeypatch, quota_project_id="billed")
+    credentials = GoogleCredentials()
+    assert google.defaults == []
+    assert await credentials() == BearerToken(f"ya29.{SECRET}1", "billed")
+    assert await credentials() == BearerToken(f"ya29.{SECRET}1", "billed")
+    google.valid = False
+    assert await credentials() == BearerToken(f"ya29.{SECRET}2", "billed")
+    assert google.defaults == [(["https://www.googleapis.com/auth/cloud-platform"], None)]
+    assert threading.get_ident() not in google.threads
+    assert SECRET not in repr(credentials)
+    address = await resolve(VertexAi(project="p"), credentials)
+    assert address.headers["x-goog-user-project"] == "billed"
+
+
+async def test_many_sessions_refresh_once(monkeypatch):
+    google = FakeGoogle(monkeypatch)
+    credentials = GoogleCredentials(quota_project="mine", scopes=["s"])
+    tokens = await asyncio.gather(*(credentials() for _ in range(5)))
+    assert google.refreshed == 1
+    assert set(tokens) == {BearerToken(f"ya29.{SECRET}1", "mine")}
+    assert google.defaults == [(["s"], "mine")]
+
+
+async def test_google_credentials_of_your_own(monkeypatch):
+    google = FakeGoogle(monkeypatch)
+    google.valid, google.token = True, "ya29.own"
+    assert await GoogleCredentials(google)() == BearerToken("ya29.own")
+    assert (google.defaults, google.refreshed) == ([], 0)
+
+
+def test_vertex_ai_takes_google_credentials_by_itself(monkeypatch):
+    FakeGoogle(monkeypatch)
+    assert isinstance(auth_from(None, VertexAi(project="p")), GoogleCredentials)
+    error = refused(auth_from, GoogleCredentials(), GeminiApi())
+    assert "VertexAi" in str(error)
+
+
+def test_without_google_auth_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.auth.transport.requests", None)
+    for make in (GoogleCredentials, lambda: auth_from(None, VertexAi(project="p"))):
+        assert "gemini-live[vertex]" in str(refused(make))
 
 
 # --- providers -------------------------------------------------------------------------------------------------------

@@ -33,11 +33,9 @@ ROOMS_WITH_PUBLIC_NAMES = [
 NOT_FOR_USERS = {
     "auth": {
         "Address",  # what a dialler gets
-        "Auth",  # an alias, for annotations
-        "Credential",  # an alias, for annotations
-        "Endpoint",  # an alias, for annotations
         "auth_from",
         "check_pair",
+        "endpoint_for",
         "endpoint_from",
         "origin_of",
         "resolve",
@@ -69,6 +67,8 @@ def test_the_list_is_sorted_and_has_no_private_name():
 @pytest.mark.parametrize("name", [name for name in gemini_live.__all__ if name != "__version__"])
 def test_a_public_name_is_documented(name):
     thing = getattr(gemini_live, name)
+    if isinstance(thing, types.UnionType):
+        return  # an alias, for annotations; its comment stands where it is made
     assert thing.__doc__
     assert thing.__doc__.strip()
     assert thing.__doc__ != type(thing).__doc__

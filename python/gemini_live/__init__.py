@@ -21,10 +21,14 @@ that on, without a key and without a network.
 from gemini_live._core import VERSION as __version__  # noqa: N811 - it is one
 from gemini_live.auth import (
     ApiKey,
+    Auth,
     BearerToken,
+    Credential,
     Custom,
+    Endpoint,
     EphemeralToken,
     GeminiApi,
+    GoogleCredentials,
     NoAuth,
     VertexAi,
 )
@@ -132,6 +136,7 @@ from gemini_live.tool_ledger import PendingCall, ToolStats
 __all__ = [
     "ApiKey",
     "AudioTranscriptionConfig",
+    "Auth",
     "AuthenticationError",
     "AutomaticActivityDetection",
     "AvatarConfig",
@@ -146,10 +151,12 @@ __all__ = [
     "Connecting",
     "Content",
     "ContextWindowCompression",
+    "Credential",
     "Cursor",
     "Custom",
     "CustomizedAvatar",
     "DeliveryUncertain",
+    "Endpoint",
     "EphemeralToken",
     "Error",
     "Event",
@@ -164,6 +171,7 @@ __all__ = [
     "GenerationComplete",
     "GenerationConfig",
     "GoAway",
+    "GoogleCredentials",
     "Grounding",
     "HistoryConfig",
     "InputDropped",

@@ -6,11 +6,14 @@ Paths, hosts and header names are those of the Live API reference and of the off
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import inspect
 import ipaddress
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
@@ -28,10 +31,12 @@ __all__ = [
     "Endpoint",
     "EphemeralToken",
     "GeminiApi",
+    "GoogleCredentials",
     "NoAuth",
     "VertexAi",
     "auth_from",
     "check_pair",
+    "endpoint_for",
     "endpoint_from",
     "origin_of",
     "resolve",
@@ -77,7 +82,13 @@ class EphemeralToken(_Secret, frozen=True):
 
 
 class BearerToken(_Secret, frozen=True):
-    """An OAuth 2 access token; Vertex AI, or an endpoint of your own."""
+    """An OAuth 2 access token; Vertex AI, or an endpoint of your own.
+
+    Attributes:
+        quota_project: the project that is billed, if it is not that of the credential; ``x-goog-user-project``.
+    """
+
+    quota_project: str | None = None
 
 
 class NoAuth(msgspec.Struct, frozen=True):
@@ -87,7 +98,69 @@ class NoAuth(msgspec.Struct, frozen=True):
 Credential: TypeAlias = ApiKey | EphemeralToken | BearerToken | NoAuth
 Provider: TypeAlias = Callable[[], Credential | Awaitable[Credential]]
 Auth: TypeAlias = Credential | Provider
-"""A credential, or a function (sync or async) that is asked for one before every dial."""
+"""A credential, or a function (sync or async) that is asked for one before every dial.
+
+While a session reconnects, a function that raises is asked again at the next dial, as if the network had failed; a
+`ConfigError` or a ``PermissionError`` from it ends the session.
+"""
+
+
+class GoogleCredentials:
+    """Google Cloud credentials, refreshed before they expire: the application-default ones, or some of your own.
+
+    Needs google-auth: ``pip install 'gemini-live[vertex]'``. It reads files and asks servers in a thread, never in the
+    event loop. One object may serve many sessions.
+
+    Args:
+        credentials: an object of google-auth; by default what ``google.auth.default()`` finds.
+        quota_project: the project that is billed; by default the credentials' own.
+        scopes: for the application-default credentials.
+
+    Raises:
+        ConfigError: google-auth is not installed.
+    """
+
+    def __init__(
+        self,
+        credentials: Any = None,  # noqa: ANN401 - google-auth may not be there to name its types
+        *,
+        quota_project: str | None = None,
+        scopes: Sequence[str] = ("https://www.googleapis.com/auth/cloud-platform",),
+    ) -> None:
+        try:
+            importlib.import_module("google.auth.transport.requests")
+        except ImportError:
+            raise ConfigError(
+                "Google Cloud credentials need google-auth: pip install 'gemini-live[vertex]', or give "
+                "auth=BearerToken(…) or a function that returns one",
+                path="auth",
+            ) from None
+        self._credentials = credentials
+        self._quota_project = quota_project
+        self._scopes = list(scopes)
+        self._one_at_a_time = threading.Lock()
+
+    async def __call__(self) -> BearerToken:
+        """A token that is valid now.
+
+        Raises:
+            Exception: whatever google-auth raises.
+        """
+        return await asyncio.to_thread(self._token)
+
+    def _token(self) -> BearerToken:
+        google = importlib.import_module("google.auth")
+        requests = importlib.import_module("google.auth.transport.requests")
+        with self._one_at_a_time:
+            if self._credentials is None:
+                self._credentials, _ = google.default(scopes=self._scopes, quota_project_id=self._quota_project)
+            if not self._credentials.valid:  # false some minutes before the token expires
+                self._credentials.refresh(requests.Request())
+            quota_project = self._quota_project or getattr(self._credentials, "quota_project_id", None)
+            return BearerToken(self._credentials.token, quota_project)
+
+    def __repr__(self) -> str:
+        return "GoogleCredentials(…)"
 
 
 class GeminiApi(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,29 +185,49 @@ class GeminiApi(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VertexAi(msgspec.Struct, frozen=True, kw_only=True):
-    """Vertex AI, with Google Cloud credentials.
+    """Vertex AI, with Google Cloud credentials; or, in express mode, with an API key and without a project.
 
     Attributes:
-        location: a region, ``global``, or the multi-regions ``us`` and ``eu``.
+        project: by default ``GOOGLE_CLOUD_PROJECT`` in the environment.
+        location: a region, ``global``, or the multi-regions ``us`` and ``eu``; by default ``GOOGLE_CLOUD_LOCATION`` in
+            the environment, then ``us-central1``.
         base_url: scheme and host; by default the location's.
+        express: express mode; follows from ``auth=ApiKey(…)``, and is only to be set for a function that returns one.
     """
 
-    project: str
-    location: str = "us-central1"
+    project: str = ""
+    location: str = ""
     version: str = "v1"
     base_url: str | None = None
+    express: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.:-]+", self.project or ""):  # None is what an unset variable gives
+        if not self.project and not self.express:
+            msgspec.structs.force_setattr(self, "project", os.environ.get("GOOGLE_CLOUD_PROJECT", ""))
+        if not self.location:
+            msgspec.structs.force_setattr(self, "location", os.environ.get("GOOGLE_CLOUD_LOCATION") or "us-central1")
+        if self.project and not re.fullmatch(r"[\w.:-]+", self.project):
             raise ConfigError(f"not the id of a Google Cloud project: {self.project!r}", path="endpoint.project")
         # it becomes part of the name of the host that is trusted with the token
         if not re.fullmatch(r"[a-z0-9-]+", self.location):
             raise ConfigError(f"not a location such as us-central1: {self.location!r}", path="endpoint.location")
 
     def model_name(self, model: str) -> str:
-        """The resource name of a short model id."""
+        """The resource name of a short model id.
+
+        Raises:
+            ConfigError: there is no project.
+        """
         if "/" in model:
             return model
+        if self.express:
+            return f"publishers/google/models/{model}"
+        if not self.project:
+            raise ConfigError(
+                "Vertex AI needs a project: VertexAi(project=…), or GOOGLE_CLOUD_PROJECT in the environment; or an "
+                "express mode key as auth=ApiKey(…)",
+                path="endpoint.project",
+            )
         return f"projects/{self.project}/locations/{self.location}/publishers/google/models/{model}"
 
     def url(self, credential: Credential) -> str:  # noqa: ARG002 - one signature for all endpoints
@@ -143,7 +236,7 @@ class VertexAi(msgspec.Struct, frozen=True, kw_only=True):
         return f"{base.rstrip('/')}/ws/{_VERTEX_SERVICE.format(version=self.version)}/BidiGenerateContent"
 
     def _host(self) -> str:
-        match self.location:
+        match "global" if self.express else self.location:
             case "global":
                 return "aiplatform.googleapis.com"
             case "us" | "eu":
@@ -239,10 +332,13 @@ def _check_url(url: str) -> None:
 
 
 def auth_from(given: Auth | str | None, endpoint: Endpoint) -> Auth:
-    """Read the ``auth`` argument: ``None`` looks into the environment, a string is an API key or an ephemeral token.
+    """Read the ``auth`` argument: a string is an API key or an ephemeral token.
+
+    ``None`` looks into the environment: for an API key, or for Google Cloud credentials.
 
     Raises:
-        ConfigError: nothing was given and ``GEMINI_API_KEY`` and ``GOOGLE_API_KEY`` are not set.
+        ConfigError: nothing was given and ``GEMINI_API_KEY`` and ``GOOGLE_API_KEY`` are not set; or, for Vertex AI,
+            google-auth is not installed.
     """
     if isinstance(given, str):
         # the official SDK tells the two apart by the same prefix
@@ -251,7 +347,7 @@ def auth_from(given: Auth | str | None, endpoint: Endpoint) -> Auth:
         if isinstance(endpoint, Custom):
             return NoAuth()
         if isinstance(endpoint, VertexAi):
-            raise ConfigError("Vertex AI needs auth=BearerToken(…) or a function that returns one", path="auth")
+            return GoogleCredentials()
         key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
         if not key:
             raise ConfigError("no API key: set GEMINI_API_KEY in the environment or give auth=ApiKey(…)", path="auth")
@@ -261,7 +357,16 @@ def auth_from(given: Auth | str | None, endpoint: Endpoint) -> Auth:
             f"auth must be ApiKey, EphemeralToken, BearerToken, NoAuth or a function, not {type(given).__name__}",
             path="auth",
         )
+    if isinstance(given, GoogleCredentials) and isinstance(endpoint, GeminiApi):
+        raise ConfigError("Google Cloud credentials are for Vertex AI: give endpoint=VertexAi(project=…)", path="auth")
     return given
+
+
+def endpoint_for(endpoint: Endpoint, auth: Auth) -> Endpoint:
+    """The endpoint in the mode that the credential belongs to: an API key on Vertex AI means express mode."""
+    if isinstance(endpoint, VertexAi) and isinstance(auth, ApiKey) and not endpoint.express:
+        return msgspec.structs.replace(endpoint, express=True)
+    return endpoint
 
 
 def check_pair(endpoint: Endpoint, credential: Credential) -> None:
@@ -276,11 +381,21 @@ def check_pair(endpoint: Endpoint, credential: Credential) -> None:
             "give endpoint=VertexAi(project=…)",
             path="auth",
         )
-    if isinstance(endpoint, VertexAi) and isinstance(credential, ApiKey | EphemeralToken):
-        raise ConfigError(
-            f"Vertex AI takes a BearerToken, not an {type(credential).__name__}; for an API key leave the endpoint out",
-            path="auth",
-        )
+    if isinstance(endpoint, VertexAi):
+        if isinstance(credential, EphemeralToken):
+            raise ConfigError(
+                "Vertex AI takes a BearerToken or an express mode ApiKey; an EphemeralToken is for the Developer API: "
+                "leave the endpoint out",
+                path="auth",
+            )
+        if isinstance(credential, ApiKey) and not endpoint.express:
+            raise ConfigError(
+                "an ApiKey on Vertex AI means express mode: give endpoint=VertexAi(express=True)", path="auth"
+            )
+        if isinstance(credential, BearerToken) and endpoint.express:
+            raise ConfigError(
+                "express mode of Vertex AI takes an ApiKey; for a BearerToken give VertexAi(project=…)", path="auth"
+            )
     parts = urlsplit(endpoint.url(credential))
     if parts.scheme == "ws" and not isinstance(credential, NoAuth) and not _is_loopback(parts.hostname or ""):
         raise ConfigError(
@@ -324,8 +439,10 @@ async def resolve(endpoint: Endpoint, auth: Auth) -> Address:
             headers = {"x-goog-api-key": value}
         case EphemeralToken(value=value):
             headers = {"Authorization": f"Token {value}"}
-        case BearerToken(value=value):
+        case BearerToken(value=value, quota_project=quota_project):
             headers = {"Authorization": f"Bearer {value}"}
+            if quota_project:
+                headers["x-goog-user-project"] = quota_project
         case _:
             headers = {}
     return Address(endpoint.url(credential), headers)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gemini_live.auth import GeminiApi, NoAuth, VertexAi, auth_from, check_pair, endpoint_from, origin_of, resolve
+from gemini_live.auth import (
+    GeminiApi,
+    NoAuth,
+    VertexAi,
+    auth_from,
+    check_pair,
+    endpoint_for,
+    endpoint_from,
+    origin_of,
+    resolve,
+)
 from gemini_live.capabilities import check_setup, modality_of
 from gemini_live.config import SessionConfig, SessionResumptionConfig
 from gemini_live.errors import ConfigError
@@ -136,7 +146,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         endpoint: `GeminiApi` (the default), `VertexAi`, `Custom`, or a URL: without a path the base of a Developer API
             look-alike such as the emulator, with a path complete.
         auth: a credential, a function that returns one (asked before every dial), or a string, which is an API key or
-            an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``.
+            an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``; for Vertex AI Google Cloud's
+            application-default credentials.
         transport: timeouts, proxy, TLS and headers.
         reconnect: when to dial again.
         outbox: how much may wait while the network is slow or down.
@@ -153,6 +164,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     """
     where = endpoint_from(endpoint)
     credential = auth_from(auth, where)
+    where = endpoint_for(where, credential)
     if not callable(credential):
         check_pair(where, credential)
     parts: dict[str, Any] = {
