@@ -315,6 +315,8 @@ RULE = "\n[[rule]]\nwhen = { text = 'x' }\nreply = []\n"
         (RULE.replace("[]", "[{ }]"), ["rule 1, reply[1]", "got none"]),
         (RULE.replace("[]", "[{ text = 'la' }]"), ["rule 1, reply[1]", "got text"]),
         (RULE.replace("[]", "[{ cut = false }]"), ["rule 1, reply[1]", "got none"]),
+        (RULE.replace("[]", "[{ raw = { at = 2026-10-10 } }]"), ["rule 1, reply[1]", "JSON cannot hold it", "date"]),
+        (RULE.replace("[]", "[{ tool_call = { name = 'f', args = { x = inf } } }]"), ["JSON cannot hold it"]),
         (RULE.replace("[]", "[{ wait_s = -1 }]"), ["rule 1, reply[1].wait_s"]),
         (RULE.replace("[]", "[{ audio = 'none.wav' }]"), ["rule 1, reply[1].audio", "none.wav", "No such file"]),
         (RULE.replace("[]", "[{ close = { code = 1006 } }]"), ["rule 1, reply[1].close", "1006"]),

@@ -218,3 +218,19 @@ async def test_e39_input_while_a_call_is_pending(message):
         await call(client, "light")
         await client.say(realtimeInput=message)
         assert await client.closed() == (1008, "Operation is not implemented, or supported, or enabled.")
+
+
+@pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
+def test_e34_a_call_counts_as_tokens_of_the_response(behavior):
+    function = {"name": "light", "behavior": behavior}
+    conversation = converse(setup={"tools": [{"function_declarations": [function]}]})
+    conversation.receive("realtime_input", {"text": "light"}, 0.0)
+    run(conversation)
+    before = conversation.memory.tokens.copy()
+    conversation.receive("realtime_input", {"text": "stop"}, 5.0)  # which ends a blocking one
+    ends = [message["usageMetadata"] for _, message in run(conversation) if "usageMetadata" in message]
+    if behavior == "BLOCKING":
+        assert ends[0]["responseTokensDetails"] == [{"modality": "TEXT", "tokenCount": 2}]
+        assert ends[0]["totalTokenCount"] == ends[0]["promptTokenCount"] + 2
+    else:
+        assert before["TEXT"] == 2 + 2  # the question and the call

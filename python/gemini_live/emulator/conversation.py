@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -52,6 +52,7 @@ class _Turn:
     def __init__(self, script: Iterator[Outgoing]) -> None:
         self.spoken_s = 0.0
         self.text = ""
+        self.written = 0
         self.thoughts = 0
         self.calls: list[str] = []
         self.rest: tuple[Reply, ...] = ()
@@ -180,6 +181,7 @@ class Conversation:
     def _from_turn(self, turn: _Turn, out: Outgoing, now: float) -> Outgoing:
         turn.spoken_s += out.speech_s
         turn.text += out.text
+        turn.written += _written(out)
         turn.thoughts += out.thoughts
         turn.calls += out.calls
         turn.rest = out.rest
@@ -239,7 +241,7 @@ class Conversation:
         turn, self._turn = self._turn, None
         if turn is not None and turn.text:
             self.memory.history.append(("model", turn.text))
-            self.memory.tokens["AUDIO"] += round(turn.spoken_s * TOKENS_PER_S)
+            self.memory.tokens += _said(turn)
 
     def _take(self, kind: str, content: object) -> None:
         """A message whose only content this is becomes part of the state."""
@@ -540,16 +542,26 @@ class Conversation:
         self._turn = None
         status = "" if not self._profile.steps else "IN_PROGRESS" if in_progress else "IDLE"
         message = self._turn_complete(turn, reason=reason, status=status)
-        memory.tokens["AUDIO"] += round(turn.spoken_s * TOKENS_PER_S)
+        memory.tokens += _said(turn)
         memory.history.append(("model", turn.text))
         if self._checkpoints:
             self._last_checkpoint = Checkpoint(memory.mark(), self.index)
         return Outgoing(now, message, text=turn.text, ends_turn=True, checkpoint=self._last_checkpoint)
 
     def _turn_complete(self, turn: _Turn, *, reason: str = "", status: str = "") -> replies.Message:
-        spoken = round(turn.spoken_s * TOKENS_PER_S)
-        counts = replies.usage(prompt(self.memory), {"AUDIO": spoken}, self._surface, turn.thoughts)
+        counts = replies.usage(prompt(self.memory), _said(turn), self._surface, turn.thoughts)
         return replies.turn_complete(counts, self._surface, reason=reason, status=status)
+
+
+def _written(out: Outgoing) -> int:
+    """Tokens of what is not spoken: a call with its arguments, or a written answer."""
+    called = sum(text_tokens(call.name + json.dumps(call.args)) for call in out.calls.values())
+    return called + (0 if out.speech_s else text_tokens(out.text))
+
+
+def _said(turn: _Turn) -> Counter[str]:
+    """Tokens of an answer so far, by modality."""
+    return Counter(AUDIO=round(turn.spoken_s * TOKENS_PER_S), TEXT=turn.written)
 
 
 def _text(content: dict[str, Any]) -> str:

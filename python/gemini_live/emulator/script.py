@@ -12,6 +12,7 @@ The first rule that fits answers; where none does, the emulator answers as it do
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 import wave
@@ -291,6 +292,10 @@ def _check_reply(one: Reply, where: str) -> None:
         names = ", ".join(name for name in Reply.__struct_fields__ if name != "text")
         found = " and ".join(sorted(done)) or "none"
         raise ConfigError(f"{where}: one of {names} is needed, got {found}", path="script")
+    try:
+        json.dumps([one.raw, *(call.args for call in one.calls)], allow_nan=False)
+    except (TypeError, ValueError) as error:  # TOML has dates and infinities
+        raise ConfigError(f"{where}: JSON cannot hold it: {error}", path="script") from None
     if one.close is not None and not is_close_code(one.close.code):
         raise ConfigError(f"{where}.close: no close frame can hold {one.close.code}", path="script")
     for name in ("wait_s", "go_away"):
