@@ -23,10 +23,10 @@ class Credentials(google.auth.credentials.Credentials):
         raise AssertionError("the token is good for the whole test")
 
 
-def options(emu, **more):
-    trust = emu.client_ssl_context()
+def options(server, **more):
+    trust = server.client_ssl_context()
     return types.HttpOptions(
-        base_url=emu.url.replace("wss://", "https://"),
+        base_url=server.url.replace("wss://", "https://"),
         client_args={"verify": trust},
         async_client_args={"ssl": trust},
         **more,
@@ -34,13 +34,17 @@ def options(emu, **more):
 
 
 @contextlib.asynccontextmanager
-async def client_of(emu, surface="dev", key="key", **more):
-    """A client of the emulator, which must run with TLS, as this SDK speaks nothing else."""
+async def client_of(server, surface="dev", key="key", **more):
+    """A client of the emulator, or of another server that runs with TLS, as this SDK speaks nothing else."""
     if surface == "dev":
-        client = genai.Client(api_key=key, enterprise=False, http_options=options(emu, **more))
+        client = genai.Client(api_key=key, enterprise=False, http_options=options(server, **more))
     else:
         client = genai.Client(
-            enterprise=True, project="p", location="us-central1", credentials=Credentials(), http_options=options(emu)
+            enterprise=True,
+            project="p",
+            location="us-central1",
+            credentials=Credentials(),
+            http_options=options(server),
         )
     try:
         yield client.aio

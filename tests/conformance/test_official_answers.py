@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import typing
 
 import pytest
 from google.ai import generativelanguage_v1beta as protobuf
@@ -15,7 +14,7 @@ from google.protobuf import json_format
 import gemini_live as live
 from conformance import kinds
 from conformance.peer import listening
-from conformance.values import BYTES, DEEPEST, Maker, models_in, plain
+from conformance.values import BYTES, DEEPEST, only, paths, plain
 from gemini_live import codec, events
 
 # --- each kind, through a session ------------------------------------------------------------------------------------
@@ -56,7 +55,7 @@ BESIDE = {
 
 @pytest.mark.parametrize("kind", sorted(kinds.SERVER))
 async def test_a_session_tells_each_kind_of_message_as_an_event(kind):
-    message = wire(only(types.LiveServerMessage, tuple(kind.split(".")), Maker()))
+    message = wire(only(types.LiveServerMessage, tuple(kind.split(".")), BESIDE))
     greeting = message if kind == "setup_complete" else {"setupComplete": {}}
     policy = live.ReconnectPolicy(enabled=False)
     async with listening(greeting) as peer, live.connect("m", endpoint=peer.url, auth="k", reconnect=policy) as session:
@@ -77,28 +76,6 @@ NOT_SHOWN = {
 }
 # What comes as `Unknown`, with its name.
 NOT_READ = {"server_content.model_turn.parts.function_response": "a part of what clients say; the service answers none"}
-
-
-def paths(model, place=(), seen=()):
-    """Every field that holds no others, as the names that lead there."""
-    for name, field in model.model_fields.items():
-        inner = [one for one in models_in(field.annotation) if one.model_fields and one not in seen]
-        if ".".join((*place, name)) in NOT_READ or not inner:
-            yield (*place, name)
-        else:
-            yield from paths(inner[0], (*place, name), (*seen, inner[0]))
-
-
-def only(model, path, maker):
-    """A model in which only this field is set, all of it."""
-    name, *rest = path
-    hint = model.model_fields[name].annotation
-    if rest:
-        value = only(models_in(hint)[0], rest, maker)
-        value = [value] if any(typing.get_origin(part) is list for part in (hint, *typing.get_args(hint))) else value
-    else:
-        value = maker.value(hint, name)
-    return model(**BESIDE.get((model.__name__, name), {}), **{name: value})
 
 
 def wire(message):
@@ -128,13 +105,13 @@ def leaves(value):
             yield value
 
 
-PATHS = list(paths(types.LiveServerMessage))
+PATHS = list(paths(types.LiveServerMessage, without=NOT_READ))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
 def test_a_field_is_seen(path):
     place = ".".join(path)
-    message = wire(only(types.LiveServerMessage, path, Maker()))
+    message = wire(only(types.LiveServerMessage, path, BESIDE))
     found = codec.decode(json.dumps(message).encode())
     unknown = [event for event in found if isinstance(event, events.Unknown)]
     if place in NOT_READ:

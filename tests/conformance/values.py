@@ -1,4 +1,4 @@
-"""A value for every field, made from its type; and what is left of a value when its language is taken away."""
+"""Values for every field, made from its type, and what is compared of a value, whatever it is written in."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ DEEPEST = 8
 BY_NAME = {
     "top_k": 40.0,  # a float in the SDK, an integer in the protobuf messages
     "mime_type": "audio/pcm",
+    "role": "user",
     "start_offset": "0.5s",
     "end_offset": "1.250s",
     "audio_offset": "0.160s",
@@ -105,6 +106,41 @@ def reachable(*roots):
             found.append(model)
             waiting += [inner for field in model.model_fields.values() for inner in models_in(field.annotation)]
     return found
+
+
+def paths(model, place=(), seen=(), without=()):
+    """Every field that holds no others, as the names that lead there; ``without`` are places not to look into."""
+    for name, field in model.model_fields.items():
+        inner = [one for one in models_in(field.annotation) if one.model_fields and one not in seen]
+        if ".".join((*place, name)) in without or not inner:
+            yield (*place, name)
+        else:
+            yield from paths(inner[0], (*place, name), (*seen, inner[0]), without)
+
+
+def only(model, path, beside, maker=None):
+    """A model in which only this field is set, all of it.
+
+    Args:
+        model: a type of the SDK's.
+        path: the names that lead to the field.
+        beside: what must stand beside a field, by type and name, or beside all fields of a type.
+        maker: of the value.
+    """
+    name, *rest = path
+    maker = maker or Maker()
+    hint = model.model_fields[name].annotation
+    value = only(models_in(hint)[0], rest, beside, maker) if rest else maker.value(hint, name)
+    if rest and is_list(hint):
+        value = [value]
+    others = beside.get(model.__name__, {}) | beside.get((model.__name__, name), {})
+    return model(**others | {name: value})
+
+
+def is_list(hint):
+    if typing.get_origin(hint) in (typing.Union, python_types.UnionType):
+        return is_list(typing.get_args(hint)[0])  # the others are shorter ways to write it
+    return typing.get_origin(hint) in (list, typing.Annotated)
 
 
 def plain(value):
