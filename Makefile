@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 RUST := $(shell find rust -name '*.rs' 2>/dev/null) Cargo.toml Cargo.lock
 BUILT := $(VENV)/.built
 CHECKERS := $(VENV)/.checkers
+OFFICIAL := $(VENV)/.official
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python fuzz check lint types format bench clean
+.PHONY: help demo test test-rust test-python conformance fuzz check lint types format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ test-rust: ## Run the tests of the Rust core, without Python
 
 test-python: $(BUILT) ## Run the tests of the package, on the emulator
 	$(BIN)/pytest
+
+conformance: $(OFFICIAL) ## Hold client and emulator against the official SDK and protobuf messages
+	$(BIN)/pytest tests/conformance
 
 # libFuzzer, by coverage, on a stable compiler: what counts it are ordinary options of rustc (those of `cargo fuzz
 # build --sanitizer none`). Only AddressSanitizer would need nightly, and it has little to look for in safe Rust.
@@ -92,4 +96,8 @@ $(BUILT): $(VENV)/.deps $(RUST) README.md
 
 $(CHECKERS): $(BUILT) pyproject.toml
 	$(BIN)/python -m pip install --quiet --group check
+	@touch $@
+
+$(OFFICIAL): $(BUILT) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group conformance
 	@touch $@
