@@ -15,6 +15,8 @@ from gemini_live.errors import (
     NotResumable,
     SessionClosed,
     SetupError,
+    TokenError,
+    TokenRefused,
 )
 from gemini_live.events import Closed, CloseKind, Phase
 
@@ -35,6 +37,8 @@ PARENTS = {
     AuthenticationError: (ConnectError,),
     SetupError: (ConnectError,),
     ConnectTimeout: (ConnectError, TimeoutError),
+    TokenError: (GeminiLiveError, ConnectionError),
+    TokenRefused: (TokenError, PermissionError),
     SessionClosed: (GeminiLiveError,),
     NotResumable: (GeminiLiveError,),
 }

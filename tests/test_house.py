@@ -67,12 +67,14 @@ MAY_IMPORT = {
     "telemetry": NAMES | {"fanout"},
     # hold
     "session": BELOW_SESSION | {"_core"},
+    # tokens for others
+    "minting": NAMES | {"auth", "capabilities", "interop", "transport"},
     # how one comes about
     "opening": BELOW_SESSION | {"session"},
     # a second house: shares only names, so that a mistake cannot cancel itself out
     "emulator": NAMES,
     # you
-    "__init__": BELOW_SESSION | {"session", "opening", "_core"},
+    "__init__": BELOW_SESSION | {"session", "opening", "minting", "_core"},
     "pytest_plugin": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
     "demo": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
     "cli": BELOW_SESSION | {"session", "opening", "emulator", "demo", "_core", "__init__"},

@@ -22,6 +22,7 @@ ROOMS_WITH_PUBLIC_NAMES = [
     "fanout",
     "functions",
     "messages",
+    "minting",
     "opening",
     "recorder",
     "session",

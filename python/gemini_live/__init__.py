@@ -71,6 +71,8 @@ from gemini_live.errors import (
     NotResumable,
     SessionClosed,
     SetupError,
+    TokenError,
+    TokenRefused,
 )
 from gemini_live.events import (
     Closed,
@@ -127,6 +129,7 @@ from gemini_live.messages import (
     FunctionResponsePart,
     Part,
 )
+from gemini_live.minting import mint_token, token_provider
 from gemini_live.opening import Connecting, connect
 from gemini_live.recorder import RecordedFrame, RecordedSession, Recording, read_recording
 from gemini_live.session import Session
@@ -220,6 +223,8 @@ __all__ = [
     "Stalled",
     "ThinkingConfig",
     "Thought",
+    "TokenError",
+    "TokenRefused",
     "Tool",
     "ToolCall",
     "ToolCallCancellation",
@@ -239,6 +244,8 @@ __all__ = [
     "WaitingForInput",
     "__version__",
     "connect",
+    "mint_token",
     "read_recording",
+    "token_provider",
     "tool",
 ]

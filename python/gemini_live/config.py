@@ -6,6 +6,7 @@ Enumerations are plain strings, so that a value which the service learns tomorro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -365,7 +366,8 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
         lost_after_s: further silence after which it counts as lost. Pongs that take 30 s are normal under load.
         stalled_after_s: silence of the service, while it owes an answer, after which `Stalled` says so.
         headers: extra headers for the upgrade request.
-        proxy: ``http://…`` proxy for the upgrade; ``None`` follows the environment.
+        proxy: ``http://…``, or ``socks5://…`` with the extra ``[socks]`` (the proxy then resolves the host's name);
+            ``user:password@`` stands before the host if it asks for them; ``None`` follows the environment.
         ssl: an ``ssl.SSLContext`` of your own, for a private certificate authority.
     """
 
@@ -382,6 +384,30 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("connect_timeout_s", "close_timeout_s", "ping_after_s", "lost_after_s", "stalled_after_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}", path=f"transport.{name}")
+        if self.proxy is not None and not re.match(r"(https?|socks[45][ah]?)://[^/]", self.proxy, re.IGNORECASE):
+            # not shown: it may hold a password
+            raise ConfigError("proxy is no http, https, socks4 or socks5 URL with a host", path="transport.proxy")
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={value!r}" for name, value in self._shown()]
+        return f"TransportConfig({', '.join(shown)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Keep `rich` from showing what the ``repr`` does not."""
+        return self._shown()
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        """What is not the default, without credentials."""
+        shown: list[tuple[str, Any]] = []
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "headers" and value:
+                shown.append(("headers", sorted(value)))
+            elif field.name == "proxy" and value:
+                shown.append(("proxy", re.sub(r"//.*@", "//…@", value)))
+            elif field.name != "headers" and value != field.default:
+                shown.append((field.name, value))
+        return shown
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):

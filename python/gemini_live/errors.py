@@ -8,6 +8,8 @@
     │   ├── AuthenticationError          the credentials were refused
     │   ├── SetupError                   the service refused the setup message
     │   └── ConnectTimeout (TimeoutError)
+    ├── TokenError (ConnectionError)     no ephemeral token could be made
+    │   └── TokenRefused (PermissionError)
     ├── SessionClosed                    a send, or a wait, on a session that has ended
     └── NotResumable                     a snapshot of a session that the service cannot resume at this moment
 
@@ -35,6 +37,8 @@ __all__ = [
     "NotResumable",
     "SessionClosed",
     "SetupError",
+    "TokenError",
+    "TokenRefused",
 ]
 
 
@@ -97,6 +101,27 @@ class SetupError(ConnectError):
 
 class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818 - named like the built-in it extends
     """DNS, TCP, TLS, upgrade and setup together took longer than ``connect_timeout_s``."""
+
+
+class TokenError(GeminiLiveError, ConnectionError):
+    """No ephemeral token could be made; another attempt may succeed.
+
+    Attributes:
+        status: the HTTP status, if there was an answer.
+        reason: the service's words, or the operating system's.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason if status is None else f"HTTP {status}: {reason}")
+        self.reason = reason
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int | None]]:
+        return type(self), (self.reason, self.status)
+
+
+class TokenRefused(TokenError, PermissionError):  # noqa: N818 - named like the state
+    """The service does not make such a token, or not with this key: another attempt is no use."""
 
 
 class SessionClosed(GeminiLiveError):  # noqa: N818 - a state, not a fault

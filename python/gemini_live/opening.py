@@ -30,7 +30,7 @@ from gemini_live.runner import Runner
 from gemini_live.session import Session
 from gemini_live.snapshot import Snapshot
 from gemini_live.tools import Tools
-from gemini_live.transport import dial
+from gemini_live.transport import check_proxy, dial
 
 if TYPE_CHECKING:
     import os
@@ -188,6 +188,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     all_tools, functions = tools_from(tools, inner.tools)
     if tools:
         inner = msgspec.structs.replace(inner, tools=all_tools)
+    check_proxy(whole.transport)
     if whole.check_capabilities:
         check_setup(inner, where)
     snapshot = Snapshot.from_json(resume) if isinstance(resume, bytes) else resume

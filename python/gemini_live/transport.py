@@ -8,6 +8,7 @@ the network.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ssl
 import struct
 from collections import deque
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import aiohttp
 from aiohttp import WSMsgType
 
+from gemini_live.errors import ConfigError
 from gemini_live.events import CloseKind
 from gemini_live.failures import Failure
 
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
     from gemini_live.auth import Address
     from gemini_live.config import TransportConfig
 
-__all__ = ["AiohttpTransport", "DialError", "Dialler", "Receiver", "Transport", "dial"]
+__all__ = ["AiohttpTransport", "DialError", "Dialler", "Receiver", "Transport", "check_proxy", "dial", "post"]
 
 # Speech that waits behind more than this is not fresh any more: 16 KiB are 340 ms of it.
 _HIGH_WATER = 16 * 1024
 _LOW_WATER = 4 * 1024
 # A frame as long as the sender likes would fill the memory; the service's largest messages are some 60 kB.
 _MAX_MESSAGE = 64 * 1024 * 1024
+_MAX_ANSWER = 1024 * 1024
 _NO_STATUS_RECEIVED = 1005  # RFC 6455 7.4.1: stands for a close frame without a code
 
 
@@ -130,27 +133,19 @@ async def dial(address: Address, config: TransportConfig, receiver: Receiver) ->
     Raises:
         DialError: with what went wrong, as far as it can be told; it holds no header.
     """
-    tracing = aiohttp.TraceConfig()
-    tracing.on_request_redirect.append(_refuse_redirect)
-    session = aiohttp.ClientSession(
-        ws_response_class=_WebSocket,
-        timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=config.proxy is None,
-        trace_configs=[tracing],
-        auto_decompress=False,
-    )
+    session = _open_session(config)
     try:
         opened = await session.ws_connect(
             address.url,
             headers={**config.headers, **address.headers},
-            proxy=config.proxy,
+            proxy=None if _is_socks(config) else config.proxy,
             ssl=True if config.ssl is None else config.ssl,
             autoping=False,
             autoclose=False,
             compress=0,  # base64 does not get smaller, and each connection would pay with time and memory
             max_msg_size=_MAX_MESSAGE,
         )
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except _errors_of_dialling(config) as error:
         await session.close()
         # not chained: aiohttp's exceptions hold the request's headers, and with them the credential
         raise DialError(_failure_of(error)) from None
@@ -158,6 +153,85 @@ async def dial(address: Address, config: TransportConfig, receiver: Receiver) ->
         await session.close()
         raise
     return AiohttpTransport(session, cast("_WebSocket", opened), receiver)
+
+
+async def post(address: Address, body: bytes, config: TransportConfig) -> tuple[int, bytes]:
+    """Send JSON by HTTP POST, for what the service does not offer on a WebSocket.
+
+    Args:
+        address: URL and headers, credential included.
+        body: JSON.
+        config: proxy and TLS; ``connect_timeout_s`` covers everything.
+
+    Returns:
+        The HTTP status and the body of the answer.
+
+    Raises:
+        DialError: there was no answer.
+    """
+    headers = {**config.headers, **address.headers, "Content-Type": "application/json"}
+    try:
+        async with (
+            asyncio.timeout(config.connect_timeout_s),
+            _open_session(config) as session,
+            session.post(
+                address.url,
+                data=body,
+                headers=headers,
+                proxy=None if _is_socks(config) else config.proxy,
+                ssl=True if config.ssl is None else config.ssl,
+            ) as answer,
+        ):
+            return answer.status, await answer.content.read(_MAX_ANSWER)
+    except TimeoutError:
+        reason = f"no answer within {config.connect_timeout_s:g} s"
+        raise DialError(Failure(kind=CloseKind.TIMEOUT, reason=reason)) from None
+    except _errors_of_dialling(config) as error:
+        raise DialError(_failure_of(error)) from None
+
+
+def _open_session(config: TransportConfig) -> aiohttp.ClientSession:
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(_refuse_redirect)
+    return aiohttp.ClientSession(
+        connector=_socks().ProxyConnector.from_url(config.proxy) if _is_socks(config) else None,
+        ws_response_class=_WebSocket,
+        timeout=aiohttp.ClientTimeout(total=None),
+        trust_env=config.proxy is None,
+        trace_configs=[tracing],
+        auto_decompress=False,
+    )
+
+
+def check_proxy(config: TransportConfig) -> None:
+    """Refuse a SOCKS proxy that cannot be spoken to.
+
+    Raises:
+        ConfigError: the library for it is not installed.
+    """
+    if _is_socks(config):
+        _socks()
+
+
+def _is_socks(config: TransportConfig) -> bool:
+    return config.proxy is not None and config.proxy.lower().startswith("socks")
+
+
+def _socks() -> Any:  # noqa: ANN401 - a module that may not be there
+    try:
+        return importlib.import_module("aiohttp_socks")
+    except ImportError:
+        raise ConfigError(
+            "SOCKS proxies need aiohttp-socks: pip install 'gemini-live[socks]'", path="transport.proxy"
+        ) from None
+
+
+def _errors_of_dialling(config: TransportConfig) -> tuple[type[Exception], ...]:
+    errors: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError)
+    if not _is_socks(config):
+        return errors
+    socks = _socks()
+    return (*errors, socks.ProxyError, socks.ProxyConnectionError, socks.ProxyTimeoutError)
 
 
 async def _refuse_redirect(
@@ -176,6 +250,13 @@ def _failure_of(error: Exception) -> Failure:
             if status == 101:
                 return Failure(kind=CloseKind.SETUP, reason="the answer to the upgrade is not WebSocket")
             return Failure(code=status, reason=f"HTTP {status} at the upgrade")
+        case aiohttp.ClientHttpProxyError(status=407):
+            return Failure(
+                code=407,
+                kind=CloseKind.CREDENTIALS,
+                reason="the proxy answered 407",
+                hint="give its user and password: http://user:password@host:port",
+            )
         case aiohttp.ClientHttpProxyError(status=status):
             return Failure(code=status, kind=CloseKind.NETWORK, reason=f"the proxy answered {status}")
         case aiohttp.ClientConnectorCertificateError():

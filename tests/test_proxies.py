@@ -1,0 +1,208 @@
+"""Through proxies: a tiny SOCKS5 server (RFC 1928, RFC 1929), and what no error may show."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import sys
+import traceback
+
+import pytest
+
+import gemini_live as live
+from gemini_live import emulator
+from gemini_live.auth import Address
+from gemini_live.config import TransportConfig
+from gemini_live.errors import ConfigError, ConnectError
+from gemini_live.events import CloseKind
+from gemini_live.transport import DialError, check_proxy, dial, post
+
+PASSWORD = "p%40ss-word"  # noqa: S105 - made up; %40 is an @
+
+
+@contextlib.asynccontextmanager
+async def socks5(*, user=b"", password=b"", answer=0):  # noqa: PLR0915 - the protocol, from top to bottom
+    """Yields the port, and the hosts that were asked for. Every host leads to this machine."""
+    asked = []
+    tasks = set()
+
+    async def serve(reader, writer):
+        tasks.add(asyncio.current_task())
+        try:
+            async with asyncio.timeout(10):
+                await talk(reader, writer)
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def talk(reader, writer):
+        version, count = await reader.readexactly(2)
+        assert version == 5
+        methods = await reader.readexactly(count)
+        method = 2 if user else 0
+        writer.write(bytes([5, method if method in methods else 0xFF]))
+        if method not in methods:
+            return
+        if user:
+            _, length = await reader.readexactly(2)
+            given = await reader.readexactly(length)
+            (length,) = await reader.readexactly(1)
+            right = (given, await reader.readexactly(length)) == (user, password)
+            writer.write(bytes([1, 0 if right else 1]))
+            if not right:
+                return
+        version, command, _, kind = await reader.readexactly(4)
+        assert (version, command) == (5, 1)
+        (length,) = await reader.readexactly(1) if kind == 3 else (4,)
+        host = await reader.readexactly(length)
+        (port,) = struct.unpack("!H", await reader.readexactly(2))
+        asked.append(host.decode() if kind == 3 else ".".join(map(str, host)))
+        writer.write(bytes([5, answer, 0, 1, 0, 0, 0, 0, 0, 0]))
+        if answer:
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+        finally:
+            back.close()
+
+    async def pump(source, sink):
+        while data := await source.read(65_536):
+            sink.write(data)
+            await sink.drain()
+        sink.write_eof() if sink.can_write_eof() else sink.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], asked
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+
+@pytest.fixture
+def socks():
+    pytest.importorskip("aiohttp_socks", reason="aiohttp-socks is not installed")
+
+
+async def hear_a_turn(session):
+    await session.send_text("hello")
+    async for event in session:
+        if isinstance(event, live.TurnComplete):
+            return
+
+
+@pytest.mark.usefixtures("socks")
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+async def test_a_session_through_a_socks5_proxy_with_a_password(tls):
+    async with (
+        emulator.Emulator(compress_time=True, tls=tls) as emu,
+        socks5(user=b"me", password=b"p@ss-word") as (port, asked),
+    ):
+        transport = TransportConfig(
+            proxy=f"socks5://me:{PASSWORD}@127.0.0.1:{port}", ssl=emu.client_ssl_context() if tls else None
+        )
+        url = emu.url.replace("127.0.0.1", "localhost")
+        async with live.connect("gemini-3.8-live", endpoint=url, auth="key", transport=transport) as session:
+            await hear_a_turn(session)
+    # the name goes to the proxy, which may know it when nobody here does
+    assert asked == ["localhost"]
+
+
+@pytest.mark.usefixtures("socks")
+async def test_a_token_is_made_through_the_same_proxy():
+    async with emulator.Emulator(compress_time=True) as emu, socks5() as (port, asked):
+        transport = TransportConfig(proxy=f"socks5://127.0.0.1:{port}")
+        token = await live.mint_token(auth="key", endpoint=emu.url, transport=transport)
+        assert token.value.startswith("auth_tokens/")
+    assert len(asked) == 1
+
+
+class Nobody:
+    """A receiver that is told nothing."""
+
+
+KEY = "sk-secret"
+ADDRESS = Address("ws://localhost:9/x", {"x-goog-api-key": KEY})
+
+
+@pytest.mark.usefixtures("socks")
+@pytest.mark.parametrize(
+    "options", [{"user": b"me", "password": b"other"}, {"user": b"me", "password": b"x"}, {"answer": 5}]
+)
+async def test_a_proxy_that_refuses(options):
+    async with socks5(**options) as (port, _):
+        config = TransportConfig(proxy=f"socks5://me:{PASSWORD}@127.0.0.1:{port}")
+        for attempt in (dial(ADDRESS, config, Nobody()), post(ADDRESS, b"{}", config)):
+            with pytest.raises(DialError) as caught:
+                await attempt
+            assert caught.value.failure.kind is CloseKind.NETWORK
+            assert caught.value.failure.reason
+            said = "".join(traceback.format_exception(caught.value))
+            assert "ss-word" not in said
+            assert "sk-secret" not in said
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_a_proxy_that_is_not_there_is_named_without_its_password(scheme):
+    if scheme == "socks5":
+        pytest.importorskip("aiohttp_socks", reason="aiohttp-socks is not installed")
+    transport = TransportConfig(proxy=f"{scheme}://me:{PASSWORD}@127.0.0.1:1")
+    with pytest.raises(ConnectError) as caught:
+        await live.connect("m", endpoint="ws://localhost:9", auth=KEY, transport=transport)
+    assert caught.value.closed.kind is CloseKind.NETWORK
+    said = "".join(traceback.format_exception(caught.value)) + repr(caught.value.closed)
+    assert "ss-word" not in said
+    assert "sk-secret" not in said
+
+
+async def test_an_http_proxy_that_wants_a_password_ends_it_with_a_hint():
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        address = Address("wss://localhost:9/x", {})
+        with pytest.raises(DialError) as caught:
+            await dial(address, TransportConfig(proxy=proxy), Nobody())
+    assert caught.value.failure.code == 407
+    assert caught.value.failure.kind is CloseKind.CREDENTIALS
+    assert "user:password@" in caught.value.failure.hint
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
+    config = TransportConfig(proxy="socks5://127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"gemini-live\[socks\]"):
+        check_proxy(config)
+    with pytest.raises(ConfigError, match=r"gemini-live\[socks\]"):
+        live.connect("m", auth="key", transport=config)
+    check_proxy(TransportConfig(proxy="http://127.0.0.1:1"))
+    check_proxy(TransportConfig())
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:1080", "ftp://h", "socks6://h", "http://", f"me:{PASSWORD}@h", "", 5])
+def test_what_is_no_proxy_is_refused_unseen(proxy):
+    with pytest.raises((ConfigError, TypeError)) as caught:
+        TransportConfig(proxy=proxy)
+    assert "ss-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://h", "HTTPS://h:1", "socks5h://u:p@h", "socks4a://h", "socks5://[::1]:1"])
+def test_what_is_a_proxy(proxy):
+    assert TransportConfig(proxy=proxy).proxy == proxy
+
+
+def test_a_configuration_shows_no_secret():
+    config = TransportConfig(proxy=f"http://me:{PASSWORD}@h:1", headers={"x-key": "sk-secret"}, ping_after_s=5.0)
+    assert repr(config) == "TransportConfig(ping_after_s=5.0, headers=['x-key'], proxy='http://…@h:1')"
+    assert config.__rich_repr__() == [("ping_after_s", 5.0), ("headers", ["x-key"]), ("proxy", "http://…@h:1")]
+    assert repr(TransportConfig()) == "TransportConfig()"
