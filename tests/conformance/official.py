@@ -6,10 +6,18 @@ import asyncio
 import contextlib
 
 import google.auth.credentials
+import pytest
 from google import genai
 from google.genai import types
 
 from conformance import kinds
+
+# All of it is the official client's: its tokens are an experiment, and its HTTP goes over a subclass of aiohttp's.
+EXPERIMENTAL = pytest.mark.filterwarnings(
+    "ignore:The SDK's token creation implementation is experimental:google.genai._common.ExperimentalWarning",
+    "ignore:The SDK's ephemeral token support:google.genai._common.ExperimentalWarning",
+    "ignore:Inheritance class AiohttpClientSession:DeprecationWarning",
+)
 
 
 class Credentials(google.auth.credentials.Credentials):

@@ -5,6 +5,9 @@ What the SDK learns tomorrow makes these tests fail with its name; so does a lin
 
 from __future__ import annotations
 
+import enum
+import typing
+
 import pytest
 from google.genai import types
 
@@ -129,6 +132,37 @@ def test_no_struct_has_a_field_that_the_official_type_has_not(struct):
     ours = set(struct.__struct_fields__)
     elsewhere = {name for owner, name in pairs.ELSEWHERE if owner == struct.__name__}
     assert ours - set(pairs.official(struct).model_fields) == elsewhere
+
+
+# --- values of enumerations, which are spelled out here for type checkers ---------------------------------------------
+
+
+def literals_in(hint):
+    if typing.get_origin(hint) is typing.Literal:
+        yield from typing.get_args(hint)
+    for part in typing.get_args(hint):
+        yield from literals_in(part)
+
+
+def enums_in(hint):
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        yield hint
+    for part in typing.get_args(hint):
+        yield from enums_in(part)
+
+
+def enumerations():
+    for struct in pairs.STRUCTS:
+        for name, hint in typing.get_type_hints(struct).items():
+            model = pairs.ELSEWHERE.get((struct.__name__, name)) or pairs.official(struct)
+            official = {value.value for one in enums_in(model.model_fields[name].annotation) for value in one}
+            if official and (values := set(literals_in(hint))):
+                yield pytest.param(values, official, id=f"{struct.__name__}.{name}")
+
+
+@pytest.mark.parametrize(("values", "official"), list(enumerations()))
+def test_no_value_of_an_enumeration_is_missing(values, official):
+    assert values == {value for value in official if not value.endswith("UNSPECIFIED")}
 
 
 def test_all_structs_are_used_by_live():

@@ -14,7 +14,7 @@ import pytest
 from google.genai import errors, types
 
 from conformance import kinds
-from conformance.official import client_of, talk
+from conformance.official import EXPERIMENTAL, client_of, talk
 from emulator_client import silence, tone
 from gemini_live import emulator
 from gemini_live.emulator import Reply, Rule, When
@@ -411,24 +411,8 @@ async def test_e51_the_official_client_takes_the_service_s_habits(name):
 
 # --- tokens ----------------------------------------------------------------------------------------------------------
 
-experimental = [
-    # all of it is the official client's: its tokens are an experiment, and its HTTP goes over a subclass of aiohttp's
-    pytest.mark.filterwarnings(f"ignore:{text}")
-    for text in (
-        "The SDK's token creation implementation is experimental:google.genai._common.ExperimentalWarning",
-        "The SDK's ephemeral token support:google.genai._common.ExperimentalWarning",
-        "Inheritance class AiohttpClientSession:DeprecationWarning",
-    )
-]
 
-
-def with_filters(test):
-    for mark in experimental:
-        test = mark(test)
-    return test
-
-
-@with_filters
+@EXPERIMENTAL
 @pytest.mark.parametrize("version", ["v1alpha", "v1beta"])
 async def test_e51_the_official_client_makes_a_token_and_talks_with_it(version):
     constraints = types.LiveConnectConstraints(
@@ -450,7 +434,7 @@ async def test_e51_the_official_client_makes_a_token_and_talks_with_it(version):
                     pass
 
 
-@with_filters
+@EXPERIMENTAL
 @pytest.mark.parametrize("locked", [None, [], ["temperature", "tools"]], ids=["all", "what is set", "and more"])
 async def test_e51_the_emulator_takes_each_way_of_locking(locked):
     config = types.CreateAuthTokenConfig(
