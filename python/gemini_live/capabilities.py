@@ -61,11 +61,14 @@ class _Refusal(msgspec.Struct, frozen=True):
     mend: str
     values: tuple[object, ...] = (_ANYTHING,)
     """What is refused there; by default whatever is set."""
-    but: tuple[object, ...] = ()
-    """What is not."""
+
+    @property
+    def is_about_all(self) -> bool:
+        """Whether it makes no difference what is set there."""
+        return self.values[0] is _ANYTHING
 
     def refuses(self, value: object) -> bool:
-        return value not in self.but and (self.values[0] is _ANYTHING or value in self.values)
+        return self.is_about_all or value in self.values
 
 
 _DEV, _VERTEX = (Surface.DEVELOPER,), (Surface.VERTEX,)
@@ -185,7 +188,7 @@ def check_setup(setup: Setup, endpoint: Endpoint) -> None:
 
 def _refused(path: str, value: object, place: _Where, setup: Setup, row: _Refusal) -> ConfigError:
     who = place.value if isinstance(place, Surface) else setup.model.rpartition("/")[2]
-    said = "" if row.values[0] is _ANYTHING else f" = {value!r}"
+    said = "" if row.is_about_all else f" = {value!r}"
     return ConfigError(
         f"setup.{path}{said} is not accepted by {who}: {row.mend} (check_capabilities=False sends it all the same)",
         path=f"setup.{path}",

@@ -51,19 +51,34 @@ __all__ = [
 
 
 class PrebuiltVoiceConfig(Wire, frozen=True, kw_only=True):
-    """One of the service's voices, such as ``Kore``."""
+    """One of the service's voices, such as ``Kore``.
+
+    Attributes:
+        voice_name: not checked here: the service has regional names beside its thirty.
+    """
 
     voice_name: str
 
 
 class VoiceConsentSignature(Wire, frozen=True, kw_only=True):
-    """Proof, given by the service, that the owner of a voice agreed to its replication."""
+    """Proof, given by the service, that the owner of a voice agreed to its replication.
+
+    Attributes:
+        signature: opaque.
+    """
 
     signature: str
 
 
 class ReplicatedVoiceConfig(Wire, frozen=True, kw_only=True):
-    """A voice made from a sample (allow-listed accounts). ``mime_type`` is ``audio/wav``."""
+    """A voice made from a sample (allow-listed accounts). ``mime_type`` is ``audio/wav``.
+
+    Attributes:
+        mime_type: ``audio/wav``.
+        voice_sample_audio: what the voice is made from.
+        consent_audio: its owner agreeing, recorded.
+        voice_consent_signature: in place of the recording, once the service has given one.
+    """
 
     mime_type: str = ""
     voice_sample_audio: bytes | None = None
@@ -72,7 +87,11 @@ class ReplicatedVoiceConfig(Wire, frozen=True, kw_only=True):
 
 
 class VoiceConfig(Wire, frozen=True, kw_only=True):
-    """The voice of the answers: one of the three."""
+    """The voice of the answers: one of the three.
+
+    Attributes:
+        voice: the newer form of ``prebuilt_voice_config``.
+    """
 
     prebuilt_voice_config: PrebuiltVoiceConfig | None = None
     replicated_voice_config: ReplicatedVoiceConfig | None = None
@@ -80,14 +99,24 @@ class VoiceConfig(Wire, frozen=True, kw_only=True):
 
 
 class SpeechConfig(Wire, frozen=True, kw_only=True):
-    """How answers sound. Native-audio models choose the language themselves and ignore ``language_code``."""
+    """How answers sound. Native-audio models choose the language themselves and ignore ``language_code``.
+
+    Attributes:
+        language_code: such as ``de-DE``.
+    """
 
     voice_config: VoiceConfig | None = None
     language_code: str | None = None
 
 
 class ThinkingConfig(Wire, frozen=True, kw_only=True):
-    """2.5 models take a budget (0 is off), 3.1 and extended-thinking models a level, 3.8-live neither."""
+    """2.5 models take a budget (0 is off), 3.1 and extended-thinking models a level, 3.8-live neither.
+
+    Attributes:
+        include_thoughts: asks for `Thought` events.
+        thinking_budget: tokens; 0 is off. 2.5 models.
+        thinking_level: 3.1 and extended-thinking models; the latter take LOW, MEDIUM and HIGH.
+    """
 
     include_thoughts: bool | None = None
     thinking_budget: int | None = None
@@ -95,14 +124,31 @@ class ThinkingConfig(Wire, frozen=True, kw_only=True):
 
 
 class TranslationConfig(Wire, frozen=True, kw_only=True):
-    """Live translation. ``echo_target_language`` also voices what is already in the target language."""
+    """Live translation. ``echo_target_language`` also voices what is already in the target language.
+
+    Attributes:
+        target_language_code: such as ``de-DE``.
+        echo_target_language: also voices what is already in the target language.
+    """
 
     target_language_code: str | None = None
     echo_target_language: bool | None = None
 
 
 class AudioTranscriptionConfig(Wire, frozen=True, kw_only=True):
-    """Transcription; the empty struct switches it on. Most fields are known to some models only."""
+    """Transcription; the empty struct switches it on. Most fields are known to some models only.
+
+    Attributes:
+        language_codes: what may be spoken, such as ``de-DE``: hints.
+        language_auto: the deprecated way to leave it open.
+        language_hints: the deprecated form of ``language_codes``.
+        custom_vocabulary: words to expect; 3.8 models on Vertex AI and transcription models.
+        adaptation_phrases: the deprecated form of ``custom_vocabulary``.
+        word_timestamp: fills the ``words`` of a transcription.
+        diarization: fills the ``speaker_label`` of a transcription.
+        mode: word for word, or tidied up; transcription models.
+        source_text: known to the official SDK only.
+    """
 
     language_codes: Sequence[str] = ()
     language_auto: Mapping[str, Any] | None = None
@@ -116,19 +162,43 @@ class AudioTranscriptionConfig(Wire, frozen=True, kw_only=True):
 
 
 class LanguageHints(Wire, frozen=True, kw_only=True):
-    """The deprecated form of `AudioTranscriptionConfig.language_codes`."""
+    """The deprecated form of `AudioTranscriptionConfig.language_codes`.
+
+    Attributes:
+        language_codes: such as ``de-DE``.
+    """
 
     language_codes: Sequence[str] = ()
 
 
 class ModelSelectionConfig(Wire, frozen=True, kw_only=True):
-    """What to prefer when the service chooses a model variant."""
+    """What to prefer when the service chooses a model variant.
+
+    Attributes:
+        feature_selection_preference: known to the official SDK only.
+    """
 
     feature_selection_preference: str | None = None
 
 
 class GenerationConfig(Wire, frozen=True, kw_only=True):
-    """How the model answers. Native-audio and 3.x Live models answer with ``AUDIO`` only."""
+    """How the model answers. Native-audio and 3.x Live models answer with ``AUDIO`` only.
+
+    Attributes:
+        response_modalities: one for each session; 2.5 and 3.x models that speak take AUDIO only.
+        temperature: how freely words are chosen.
+        top_p: words are chosen among the likeliest that make up this probability.
+        top_k: words are chosen among so many.
+        max_output_tokens: of one answer.
+        seed: makes choices repeatable.
+        candidate_count: how many answers are generated.
+        presence_penalty: against words that were used before.
+        frequency_penalty: against words by how often they were used.
+        media_resolution: tokens spent on an image: about 64, 256, or more.
+        enable_affective_dialog: reacts to the tone of voice; 2.5 models only, on the Developer API in v1alpha.
+        audio_transcription_config: how transcription models write.
+        enable_enhanced_civic_answers: Developer API only.
+    """
 
     response_modalities: Sequence[Literal["TEXT", "AUDIO", "VIDEO", "IMAGE"]] = ()
     temperature: float | None = None
@@ -153,7 +223,10 @@ class AutomaticActivityDetection(Wire, frozen=True, kw_only=True):
     """The service's voice activity detection (VAD). Disabled, the client must mark activity itself.
 
     Attributes:
+        disabled: true means that the client sends `activityStart` and `activityEnd`.
+        start_of_speech_sensitivity: by default HIGH on the Developer API, LOW on Vertex AI.
         prefix_padding_ms: how much speech before its start is committed.
+        end_of_speech_sensitivity: likewise.
         silence_duration_ms: how much silence before its end is committed.
     """
 
@@ -165,7 +238,14 @@ class AutomaticActivityDetection(Wire, frozen=True, kw_only=True):
 
 
 class RealtimeInputConfig(Wire, frozen=True, kw_only=True):
-    """How live input becomes turns."""
+    """How live input becomes turns.
+
+    Attributes:
+        activity_handling: whether speech interrupts the answer, which is the default.
+        turn_coverage: what of the input belongs to a turn; by default speech only on 2.5 models, all video too on later
+            ones.
+        interim_transcript_timestamp_enabled: times in interim transcriptions.
+    """
 
     automatic_activity_detection: AutomaticActivityDetection | None = None
     activity_handling: Literal["START_OF_ACTIVITY_INTERRUPTS", "NO_INTERRUPTION"] | None = None
@@ -190,40 +270,70 @@ class SessionResumptionConfig(Wire, frozen=True, kw_only=True):
 
 
 class SlidingWindow(Wire, frozen=True, kw_only=True):
-    """Cuts the context down to ``target_tokens`` (the service's default is half of the trigger)."""
+    """Cuts the context down to ``target_tokens`` (the service's default is half of the trigger).
+
+    Attributes:
+        target_tokens: what is kept.
+    """
 
     target_tokens: int | None = None
 
 
 class ContextWindowCompression(Wire, frozen=True, kw_only=True):
-    """Lifts the session's time limit. A mechanism must be chosen: at least ``sliding_window=SlidingWindow()``."""
+    """Lifts the session's time limit. A mechanism must be chosen: at least ``sliding_window=SlidingWindow()``.
+
+    Attributes:
+        trigger_tokens: compress from here on; by default 80 % of the model's window.
+        sliding_window: the only mechanism there is.
+    """
 
     trigger_tokens: int | None = None
     sliding_window: SlidingWindow | None = None
 
 
 class ProactivityConfig(Wire, frozen=True, kw_only=True):
-    """Lets the model decide not to answer. 2.5 models opt in, 3.8 models always have it."""
+    """Lets the model decide not to answer. 2.5 models opt in, 3.8 models always have it.
+
+    Attributes:
+        proactive_audio: false is an error on 3.8 models.
+        proactive_video: likewise for what is seen.
+    """
 
     proactive_audio: bool | None = None
     proactive_video: bool | None = None
 
 
 class HistoryConfig(Wire, frozen=True, kw_only=True):
-    """``initial_history_in_client_content``: client content up to the first complete turn is history, no question."""
+    """``initial_history_in_client_content``: client content up to the first complete turn is history, no question.
+
+    Attributes:
+        initial_history_in_client_content: client content up to the first complete turn is history, no question.
+    """
 
     initial_history_in_client_content: bool | None = None
 
 
 class CustomizedAvatar(Wire, frozen=True, kw_only=True):
-    """A portrait, 9:16 and at least 704×1280, that the avatar is made from."""
+    """A portrait, 9:16 and at least 704×1280, that the avatar is made from.
+
+    Attributes:
+        image_mime_type: of the image.
+        image_data: the file's bytes.
+    """
 
     image_mime_type: str = ""
     image_data: bytes | None = None
 
 
 class AvatarConfig(Wire, frozen=True, kw_only=True):
-    """A talking face as video output (documented on Vertex AI only)."""
+    """A talking face as video output (documented on Vertex AI only).
+
+    Attributes:
+        avatar_name: one of the service's faces.
+        customized_avatar: a face of your own.
+        audio_bitrate_bps: bits per second.
+        video_bitrate_bps: bits per second.
+    """
 
     avatar_name: str | None = None
     customized_avatar: CustomizedAvatar | None = None
@@ -232,7 +342,13 @@ class AvatarConfig(Wire, frozen=True, kw_only=True):
 
 
 class SafetySetting(Wire, frozen=True, kw_only=True):
-    """One harm category and what is blocked in it. ``method`` is for Vertex AI only."""
+    """One harm category and what is blocked in it. ``method`` is for Vertex AI only.
+
+    Attributes:
+        category: such as ``HARM_CATEGORY_HARASSMENT``.
+        threshold: ``BLOCK_LOW_AND_ABOVE``, ``BLOCK_MEDIUM_AND_ABOVE``, ``BLOCK_ONLY_HIGH``, ``BLOCK_NONE`` or ``OFF``.
+        method: what is compared with the threshold; Vertex AI only.
+    """
 
     category: str
     threshold: str
@@ -243,8 +359,13 @@ class FunctionDeclaration(Wire, frozen=True, kw_only=True):
     """A function that the model may call: a name, and its parameters as a Schema or as JSON Schema.
 
     Attributes:
+        name: a letter or _, then letters, digits and _ . : -, 128 at most.
+        description: what it does and when to call it, for the model.
         parameters: the API's Schema, whose types are upper-case names such as ``OBJECT``.
         parameters_json_schema: ordinary JSON Schema instead.
+        response: the API's Schema of the answer.
+        response_json_schema: ordinary JSON Schema instead.
+        behavior: whether the model waits for the answer; which is the default depends on the model.
     """
 
     name: str
@@ -257,7 +378,23 @@ class FunctionDeclaration(Wire, frozen=True, kw_only=True):
 
 
 class Tool(Wire, frozen=True, kw_only=True):
-    """Functions, or tools that the service runs itself; which of those a model has depends on the model."""
+    """Functions, or tools that the service runs itself; which of those a model has depends on the model.
+
+    Attributes:
+        function_declarations: functions of the client, 512 at most in a setup.
+        google_search: search the web; all current models.
+        google_search_retrieval: its older form.
+        code_execution: run Python; not on models that speak.
+        url_context: read pages; not on 3.8 models.
+        google_maps: search places; not on 3.8 models.
+        computer_use: operate a screen; not documented for Live.
+        file_search: search uploaded files; not documented for Live.
+        mcp_servers: call MCP servers; not documented for Live.
+        retrieval: search your own data.
+        enterprise_web_search: search the web within an enterprise's rules.
+        parallel_ai_search: search with Parallel.
+        exa_ai_search: search with Exa.
+    """
 
     function_declarations: Sequence[FunctionDeclaration] = ()
     google_search: Mapping[str, Any] | None = None
@@ -280,7 +417,13 @@ class Setup(Wire, frozen=True, kw_only=True):
     Attributes:
         model: a short id such as ``gemini-3.8-live``, or the full resource name.
         system_instruction: text parts only.
+        tools: what the model may call.
+        input_audio_transcription: asks for the user's words as text.
+        output_audio_transcription: asks for the model's words as text.
         explicit_vad_signal: Vertex AI only.
+        history_config: whether the conversation begins with a history.
+        labels: such as ``safety_identifier``; keys and values of lower-case letters, digits, _ and -, 63 at most, and a
+            key begins with a letter.
     """
 
     model: str

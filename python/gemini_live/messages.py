@@ -41,6 +41,8 @@ class Blob(Wire, frozen=True, kw_only=True):
     """Bytes with their MIME type, such as ``audio/pcm;rate=16000`` or ``image/jpeg``.
 
     Attributes:
+        mime_type: of the bytes.
+        data: base64 on the wire.
         display_name: how prompts call it; Vertex AI only.
     """
 
@@ -54,7 +56,13 @@ class Blob(Wire, frozen=True, kw_only=True):
 
 
 class FileData(Wire, frozen=True, kw_only=True):
-    """A file that the service already has."""
+    """A file that the service already has.
+
+    Attributes:
+        file_uri: where it is.
+        mime_type: of the file.
+        display_name: how prompts call it; Vertex AI only.
+    """
 
     file_uri: str
     mime_type: str = ""
@@ -65,6 +73,7 @@ class FunctionCall(Wire, frozen=True, kw_only=True):
     """The model asks for a function to be called.
 
     Attributes:
+        name: of the function.
         id: opaque; the answer must repeat it. Empty on surfaces that send none.
         args: plain JSON; every number is a double on the wire.
         partial_args: pieces of arguments that are still being written (Vertex AI), as the service gives them.
@@ -79,7 +88,17 @@ class FunctionCall(Wire, frozen=True, kw_only=True):
 
 
 class FunctionResponsePart(Wire, frozen=True, kw_only=True):
-    """A media result of a function."""
+    """A media result of a function.
+
+    Attributes:
+        inline_data: the bytes themselves.
+        media_processing: how the service is to read it.
+        media_resolution: tokens spent on it.
+        video_metadata: its part of a video, and frames per second.
+        document_metadata: of a document.
+        spreadsheet_metadata: of a spreadsheet.
+        audio_metadata: of a recording.
+    """
 
     inline_data: Blob | None = None
     file_data: FileData | None = None
@@ -95,10 +114,12 @@ class FunctionResponse(Wire, frozen=True, kw_only=True):
     """The answer to one `FunctionCall`.
 
     Attributes:
+        name: of the function; required by the reference.
         id: the call's id; required on the Developer API.
         response: an object; its keys ``output`` and ``error`` have a meaning, without either the whole is the output.
         scheduling: only for NON_BLOCKING functions.
         will_continue: more results of the same call follow (not on Vertex AI).
+        parts: media that belong to the answer.
     """
 
     name: str
@@ -110,7 +131,13 @@ class FunctionResponse(Wire, frozen=True, kw_only=True):
 
 
 class ExecutableCode(Wire, frozen=True, kw_only=True):
-    """Code that the model wrote to be run by the service."""
+    """Code that the model wrote to be run by the service.
+
+    Attributes:
+        code: its text.
+        language: such as ``PYTHON``.
+        id: repeated by its result.
+    """
 
     code: str = ""
     language: str = ""
@@ -118,7 +145,13 @@ class ExecutableCode(Wire, frozen=True, kw_only=True):
 
 
 class CodeExecutionResult(Wire, frozen=True, kw_only=True):
-    """What the service's run of an `ExecutableCode` gave."""
+    """What the service's run of an `ExecutableCode` gave.
+
+    Attributes:
+        outcome: such as ``OUTCOME_OK``.
+        output: what was printed.
+        id: of the code.
+    """
 
     outcome: str = ""
     output: str = ""
@@ -129,11 +162,23 @@ class Part(Wire, frozen=True, kw_only=True):
     """One piece of a `Content`; normally exactly one of the data fields is set.
 
     Attributes:
+        text: a piece of text.
         thought: reasoning rather than answer.
         thought_signature: opaque; repeats a thought to the service.
+        inline_data: bytes: an image, or sound.
         function_call: refused by the service in client content, like ``function_response``.
+        function_response: see ``function_call``.
         tool_call: of a tool that the service runs itself, as it gives it; not on Vertex AI.
         tool_response: what that tool answered, as the service gives it.
+        media_processing: how the service is to read it.
+        media_resolution: tokens spent on it.
+        video_metadata: its part of a video, and frames per second.
+        part_metadata: free for the client.
+        audio_transcription: what is said in it.
+        speech_metadata: who speaks in it, and how.
+        document_metadata: of a document.
+        spreadsheet_metadata: of a spreadsheet.
+        audio_metadata: of a recording.
     """
 
     text: str | None = None
@@ -162,6 +207,7 @@ class Content(Wire, frozen=True, kw_only=True):
     """Parts of one speaker. A missing role means the user.
 
     Attributes:
+        parts: in order.
         role: ``system``, in mid-session, is documented on Vertex AI; the Developer API refuses it.
     """
 
@@ -173,6 +219,7 @@ class ClientContent(Wire, frozen=True, kw_only=True):
     """Turns that are appended to the history, in order, interrupting a running generation.
 
     Attributes:
+        turns: appended in order; none is allowed.
         turn_complete: true starts the model's answer; false adds and waits.
     """
 
@@ -181,7 +228,16 @@ class ClientContent(Wire, frozen=True, kw_only=True):
 
 
 class RealtimeInput(Wire, frozen=True, kw_only=True):
-    """Live input. The wire allows several fields in one message; this package sends one."""
+    """Live input. The wire allows several fields in one message; this package sends one.
+
+    Attributes:
+        audio: 16-bit little-endian mono PCM, its rate in the MIME type.
+        video: one image.
+        text: counts as the user's activity, and is answered.
+        audio_stream_end: the microphone pauses; with automatic activity detection only.
+        activity_start: speech begins; with the detection disabled only.
+        activity_end: speech ends; likewise.
+    """
 
     audio: Blob | None = None
     video: Blob | None = None
@@ -192,13 +248,22 @@ class RealtimeInput(Wire, frozen=True, kw_only=True):
 
 
 class ToolResponse(Wire, frozen=True, kw_only=True):
-    """Answers to tool calls."""
+    """Answers to tool calls.
+
+    Attributes:
+        function_responses: one for each call.
+    """
 
     function_responses: Sequence[FunctionResponse] = ()
 
 
 class ContextUpdate(Wire, frozen=True, kw_only=True):
-    """New instructions or tools in mid-session. A field left out stays as it was; ``tools={}`` clears all tools."""
+    """New instructions or tools in mid-session. A field left out stays as it was; ``tools={}`` clears all tools.
+
+    Attributes:
+        system_instruction: replaces the setup's.
+        tools: ``{"tools": […]}`` replaces the setup's.
+    """
 
     system_instruction: Content | None = None
     tools: Mapping[str, Any] | None = None
