@@ -8,9 +8,10 @@ RUST := $(shell find rust -name '*.rs' 2>/dev/null) Cargo.toml Cargo.lock
 BUILT := $(VENV)/.built
 CHECKERS := $(VENV)/.checkers
 OFFICIAL := $(VENV)/.official
+SOAK := $(VENV)/.soak
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python conformance fuzz check lint types format bench clean
+.PHONY: help demo test test-rust test-python chaos soak conformance fuzz check lint types format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +27,12 @@ test-rust: ## Run the tests of the Rust core, without Python
 
 test-python: $(BUILT) ## Run the tests of the package, on the emulator
 	$(BIN)/pytest
+
+chaos: $(BUILT) ## Break the network under hundreds of sessions and account for every message: SEED=… FAULTS=1000
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),1000)
+
+soak: $(SOAK) ## Run SESSIONS=100 for MINUTES=5 in real time, with reconnects; plot what they need, which must not grow
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak --minutes $(or $(MINUTES),5) --sessions $(or $(SESSIONS),100)
 
 conformance: $(OFFICIAL) ## Hold client and emulator against the official SDK and protobuf messages
 	$(BIN)/pytest tests/conformance
@@ -92,6 +99,10 @@ $(VENV)/.deps: $(VENV)/.pip pyproject.toml
 # Editable, so that only Rust needs a build; in release mode, as users get it.
 $(BUILT): $(VENV)/.deps $(RUST) README.md
 	MATURIN_PEP517_ARGS=--locked $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[cli]'
+	@touch $@
+
+$(SOAK): $(BUILT) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group soak
 	@touch $@
 
 $(CHECKERS): $(BUILT) pyproject.toml
