@@ -43,6 +43,8 @@ _Reader: TypeAlias = Callable[[object, str], object]
 _SCREAMING = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 _RATE = re.compile(r"(?:^|;)\s*rate=(\d{1,6})\s*(?:;|$)", re.ASCII)
 
+_LEAVES = frozenset({str, int, bool, type(None)})
+
 # Names that the official SDK's objects have and the Live API does not take: Live API reference, `generationConfig`.
 _ELSEWHERE = {
     "http_options": "give endpoint=GeminiApi(version=…, base_url=…) and transport=TransportConfig(headers=…) instead",
@@ -288,7 +290,9 @@ def _fields_of(given: object, path: str, kind: type[msgspec.Struct] | None = Non
 
 
 def _dumped(value: object) -> object:
-    return value.model_dump(exclude_none=True) if isinstance(value, SupportsModelDump) else value
+    # looked up by name: isinstance with a protocol takes microseconds, and this runs for every value of an answer
+    dump = getattr(value, "model_dump", None)
+    return dump(exclude_none=True) if callable(dump) else value
 
 
 def _parts_of(given: object) -> object:
@@ -389,6 +393,8 @@ def _mapping(reader: _Reader, value: object, path: str) -> object:
 
 def _anything(value: object, path: str) -> object:
     """Whatever JSON can hold."""
+    if type(value) in _LEAVES:
+        return value
     value = _dumped(value)
     if _is_a(value, Mapping):
         return _mapping(_anything, value, path)
