@@ -102,6 +102,15 @@ def test_speech_that_was_heard_is_owed_an_answer_unless_one_is_running(event):
     assert talk.owed_since is None
 
 
+def test_a_transcription_that_comes_after_the_answer_asks_for_no_other():
+    talk = Conversation()
+    hear(talk, events.VoiceActivity(type="ACTIVITY_START"), AUDIO, events.TurnComplete())
+    hear(talk, events.InputTranscription(text="late"), events.VoiceActivity(type="ACTIVITY_END"))
+    assert talk.owed_since is None
+    hear(talk, events.VoiceActivity(type="ACTIVITY_START"), events.InputTranscription(text="new"), now=5.0)
+    assert talk.owed_since == 5.0
+
+
 def test_tool_calls_are_pending_until_they_are_cancelled():
     talk = Conversation()
     hear(talk, events.ToolCall(calls=[FunctionCall(name="f", id="1"), FunctionCall(name="g", id="2")]))

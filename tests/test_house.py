@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "transport": BELOW_DECISIONS | {"_core"},
     # drive
     "fanout": BELOW_DRIVERS,
-    "inbox": {"outbox"},
+    "inbox": set(),
     "runner": BELOW_DRIVERS | {"fanout", "inbox"},
     # samples in, messages out; a session packed up for another process
     "speech": {"_core"},

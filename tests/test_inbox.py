@@ -82,4 +82,19 @@ def test_a_closed_loop_takes_nothing():
     loop = FakeClockLoop()
     inbox = Inbox(loop, lambda _batch: None, 2.0)
     loop.close()
-    assert not inbox.put("audio", b"x", 0.02)
+    for _ in range(3):
+        assert not inbox.put("video", b"x")
+    assert inbox.waiting == 0
+
+
+@on_fake_clock
+async def test_of_video_only_the_newest_waits_for_a_blocked_loop():
+    rig = Rig()
+    for number in range(100):
+        rig.inbox.put("video", b"%d" % number)
+        rig.inbox.put("audio", b"a", 0.02)
+    assert rig.inbox.waiting == 101
+    rig.inbox.drain()
+    (batch,) = rig.batches
+    assert [one.payload for one in batch.handed if one.kind == "video"] == [b"99"]
+    assert batch.superseded == 99

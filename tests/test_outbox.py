@@ -195,6 +195,49 @@ def test_a_fresh_session_cannot_be_replayed_into():
     assert outbox.connection_opened() == 0
 
 
+def test_what_still_waits_to_be_replayed_is_given_up_when_the_context_is_lost():
+    outbox = box(replayable=True)
+    outbox.accept(0.0, "audio", b"1", 0.02)
+    outbox.accept(0.0, "text", b"2")
+    written(outbox)
+    outbox.accept(0.0, "text", b"new")
+    outbox.connection_lost(resumable=True)
+    outbox.connection_opened()
+    assert outbox.connection_lost(resumable=False) == DeliveryUncertain(kinds={"audio": 1, "text": 1})
+    assert outbox.connection_opened() == 0
+    assert written(outbox) == [b"new"]
+    assert adds_up(outbox)
+
+
+def test_an_answer_that_waits_is_given_up_when_nobody_knows_its_call_any_more():
+    outbox = box()
+    outbox.connection_lost(resumable=True)
+    outbox.accept(0.0, "tool_response", b"x")
+    assert outbox.connection_lost(resumable=False) == DeliveryUncertain(kinds={"tool_response": 1})
+    assert written(outbox) == []
+    assert outbox.room(10_000)
+    assert adds_up(outbox)
+
+
+def test_a_long_outage_takes_no_more_memory_than_what_waits():
+    outbox = box()
+    outbox.accept(0.0, "text", b"keeps the head of the queue")
+    for number in range(10_000):
+        outbox.accept(number * 0.02, "audio", b"x", 0.02)
+    assert outbox.waiting <= 102
+    assert len(outbox._queue) < 500
+
+
+def test_an_acknowledgement_of_nothing_that_is_remembered_still_covers_what_overflowed():
+    outbox = box(replayable=True)
+    for _ in range(12):
+        outbox.accept(0.0, "raw", b"x" * 100)
+    written(outbox)
+    outbox.acknowledge(2)
+    assert outbox.counts.acknowledged == 2
+    assert outbox.connection_lost(resumable=True) is None
+
+
 def test_beyond_the_replay_bound_the_oldest_become_uncertain():
     outbox = box(replayable=True)
     for number in range(12):
@@ -253,7 +296,7 @@ def test_a_successor_writes_what_is_unsent_in_order(replayable):
 
 def test_audio_that_got_too_old_before_it_came_is_counted_like_any_other():
     outbox = box()
-    outbox.accept_expired(3, 0.06)
+    outbox.accept_expired("audio", 3, 0.06)
     assert outbox.dropped() == [InputDropped(kind="audio", count=3, duration_s=0.06)]
     assert outbox.counts.expired == outbox.counts.accepted == 3
 
@@ -348,6 +391,10 @@ class AgainstAModel(RuleBasedStateMachine):
         report = self.real.connection_lost(resumable=resumable)
         again = [one for one in self.in_flight if resumable and (self.replayable or one[1] == "tool_response")]
         lost = len(self.in_flight) - len(again)
+        if not resumable:
+            kept = [one for one in self.waiting if not one[3] and one[1] != "tool_response"]
+            lost += len(self.waiting) - len(kept)
+            self.waiting = kept
         assert sum(report.kinds.values() if report else ()) == lost
         self.uncertain += lost
         self.replayed += len(again)

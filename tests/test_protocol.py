@@ -545,6 +545,34 @@ def test_with_an_index_but_before_the_first_handle_a_fresh_session_hears_everyth
     assert reconnected.replayed == 2
 
 
+def test_an_update_without_the_index_proves_nothing_so_nothing_before_it_is_repeated():
+    session = opened(transparent=True)
+    session.submit(b"before")
+    session.hear(HANDLE)
+    session.submit(b"after")
+    session.take()
+    session.lose()
+    assert events.DeliveryUncertain(kinds={"text": 1}) in session.events()
+    session.until_deadline()
+    session.dialled()
+    session.hear(READY)
+    written = [one.payload for one in session.take() if isinstance(one, Write)]
+    assert written[1:] == [b"after"]
+
+
+def test_a_replay_from_the_start_that_has_lost_its_beginning_restores_nothing():
+    session = opened(transparent=True, outbox=OutboxLimits(replay_bytes=100))
+    for _ in range(5):
+        session.submit(b"x" * 50)
+    session.lose()
+    session.take()
+    session.until_deadline()
+    session.dialled()
+    session.hear(READY)
+    reconnected = next(event for event in session.events() if isinstance(event, events.Reconnected))
+    assert not reconnected.context_restored
+
+
 def test_with_an_index_whose_handle_was_withdrawn_a_fresh_session_hears_nothing_twice():
     session = opened(HANDLE, b'{"sessionResumptionUpdate":{}}', transparent=True)
     session.submit(b"1", "text")
@@ -620,6 +648,37 @@ def test_go_away_waits_for_the_handle_that_contains_the_turn_where_the_state_is_
         b'{"sessionResumptionUpdate":{"newHandle":"h-2","resumable":true,"lastConsumedClientMessageIndex":"1"}}'
     )
     assert session.state is State.MOVING
+
+
+def test_go_away_waits_for_an_answer_that_is_owed_because_a_resume_would_not_bring_it():
+    session = opened(HANDLE)
+    session.submit(b"a question")
+    session.conversation.answer_asked_for(session.now)
+    session.hear(GO_AWAY)
+    assert session.state is State.OPEN
+    session.hear(AUDIO)
+    session.hear(TURN_COMPLETE)
+    assert session.state is State.MOVING
+
+
+@pytest.mark.parametrize("when", ["moving", "setting up"])
+def test_go_away_is_about_one_connection_and_does_not_outlive_it(when):
+    session = opened(HANDLE)
+    session.hear(GO_AWAY)
+    if when == "moving":
+        session.hear(GO_AWAY)
+        session.lose(CLEAN)
+        session.dialled()
+    else:
+        session.lose(CLEAN)
+        session.dialled()
+        session.hear(GO_AWAY)
+        session.lose()
+        session.until_deadline()
+        session.dialled()
+    session.hear(READY)
+    session.hear(b"{}")
+    assert session.state is State.OPEN
 
 
 def test_go_away_waits_for_the_answer_to_a_tool_call():

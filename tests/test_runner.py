@@ -268,6 +268,70 @@ def test_close_at_any_moment_of_a_reconnect_ends_at_once(moment_s):
 
 
 @on_fake_clock
+async def test_a_close_between_the_decision_to_dial_and_the_dial_is_heeded(caplog):
+    rig = await Rig(MemoryNetwork()).open()
+    rig.network.last.lose()
+    asyncio.get_running_loop().call_at(rig.runner.protocol.deadline(), rig.runner.close)
+    await rig.runner.wait_closed()
+    assert len(rig.network.dials) == 1
+    assert not caplog.records
+
+
+@on_fake_clock
+async def test_a_close_while_the_old_socket_is_still_going_is_heeded(caplog):
+    rig = await Rig(MemoryNetwork(), transport=TransportConfig(ping_after_s=1.0, lost_after_s=1.0)).open()
+
+    async def slowly():
+        await asyncio.sleep(30.0)
+
+    rig.network.last.wait_closed = slowly
+    await rig.until(events.Reconnecting)
+    await asyncio.sleep(1.0)
+    await rig.close()
+    assert len(rig.network.dials) == 1
+    assert not caplog.records
+
+
+def test_a_loop_that_is_shut_down_during_a_dial_still_tells_everybody():
+    kept = []
+
+    @on_fake_clock
+    async def run():
+        rig = await Rig(MemoryNetwork()).open()
+        kept.append(rig)
+        rig.network.delay_s = 100.0
+        rig.network.last.lose()
+        await asyncio.sleep(1.0)
+
+    run()
+    (rig,) = kept
+    told = []
+    while (event := rig.events.next_now()) is not None:
+        told.append(event)
+    assert isinstance(told[-1], events.Closed)
+    assert rig.runner._timer is None or rig.runner._timer.cancelled()
+
+
+@on_fake_clock
+async def test_a_provider_whose_own_task_is_cancelled_is_a_failed_dial():
+    asked = []
+
+    async def address():
+        asked.append(1)
+        if len(asked) == 2:
+            inner = asyncio.ensure_future(asyncio.sleep(10.0))
+            asyncio.get_running_loop().call_soon(inner.cancel)
+            await inner
+        return Address("ws://memory", {})
+
+    rig = await Rig(MemoryNetwork(), address=address).open()
+    rig.network.last.lose()
+    await rig.until(events.Reconnected)
+    assert len(asked) == 3
+    await rig.close()
+
+
+@on_fake_clock
 async def test_two_closes_at_the_same_time_both_return():
     rig = await Rig(MemoryNetwork()).open()
     await asyncio.gather(rig.close(), rig.close())

@@ -192,6 +192,18 @@ async def test_feeding_costs_one_wake_up_for_a_batch(network):
 
 
 @on_fake_clock
+async def test_what_was_fed_to_a_blocked_loop_is_as_old_as_it_is(network):
+    async with connect(outbox=live.OutboxLimits(audio_ms=200)) as session:
+        for _ in range(5):
+            session.feed_audio(b"\0\0" * 320)
+        asyncio.get_running_loop()._jumping.now += 1.0  # the loop was busy for a second
+        await asyncio.sleep(0.0)
+        await asyncio.sleep(0.0)
+        assert (session.stats.written, session.stats.expired) == (0, 5)
+        assert session.stats.longest_wait_s == pytest.approx(1.0)
+
+
+@on_fake_clock
 async def test_what_was_fed_goes_before_what_is_sent_after_it(network):
     async with connect() as session:
         session.feed_audio(b"\0\0" * 320)

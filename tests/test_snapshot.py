@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import gemini_live as live
-from gemini_live import emulator
+from conftest import on_fake_clock
+from gemini_live import emulator, opening
+from memory_transport import MemoryNetwork
 
 MODEL = "gemini-3.8-live"
 SPEECH = (8_000 * np.sin(np.arange(32_000) * 2 * np.pi * 300 / 16_000)).astype(np.int16)
@@ -97,6 +99,34 @@ async def test_a_pending_tool_call_is_answered_by_the_successor(server):
     async with live.connect(setup, endpoint=server.url, auth="k", resume=snapshot) as successor:
         await successor.send_tool_response({"id": call.id, "name": call.name, "response": {"output": "7"}})
         await until(successor, live.TurnComplete)
+
+
+@on_fake_clock
+async def test_a_handle_that_is_withdrawn_during_the_goodbye_does_not_cost_the_session(monkeypatch):
+    network = MemoryNetwork()
+    monkeypatch.setattr(opening, "dial", network)
+    session = await live.connect(MODEL, auth="k")
+    await session.next_event()
+    await session.next_event()
+    handing_over = asyncio.create_task(session.hand_over())
+    await asyncio.sleep(0.001)
+    network.last.say(b'{"sessionResumptionUpdate":{}}')
+    assert (await handing_over).handle == "h-1"
+
+
+@on_fake_clock
+async def test_what_other_threads_have_handed_in_is_part_of_a_snapshot_and_of_a_drain(monkeypatch):
+    network = MemoryNetwork()
+    monkeypatch.setattr(opening, "dial", network)
+    async with live.connect(MODEL, auth="k", reconnect=live.ReconnectPolicy(base_s=5.0)) as session:
+        await session.next_event()
+        await session.next_event()
+        network.last.lose()
+        session.feed_video(b"\xff\xd8\xff image")
+        assert [one.kind for one in session.snapshot().unsent] == ["video"]
+        session.feed_audio(b"\0\0" * 320)
+        await session.drain()
+        assert session.stats.waiting == 0
 
 
 async def test_many_sessions_are_handed_over_at_once(server):

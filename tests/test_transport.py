@@ -293,6 +293,21 @@ async def test_what_arrives_between_our_close_and_its_echo_is_handed_on():
         assert receiver.lost.result().clean
 
 
+@pytest.mark.parametrize("politely", [True, False])
+async def test_nothing_more_is_taken_once_the_other_side_has_ended(politely):
+    async def serve(_reader, writer):
+        if politely:
+            writer.write(b"\x88\x02\x03\xf3")
+            await writer.drain()
+        else:
+            writer.transport.abort()
+
+    async with raw_server(serve) as url:
+        _, receiver = await dialled(url)
+        await receiver.lost
+    assert receiver.pauses == ["paused"]
+
+
 async def test_two_closes_that_cross_prove_nothing():
     async def handler(socket):
         await socket.send_frame(struct.pack("!H", 1011), WSMsgType.CLOSE)

@@ -20,6 +20,8 @@ __all__ = ["Conversation"]
 # Late audio of an interrupted answer ends with its turnComplete, milliseconds later. Should that never come, the next
 # answer must not be taken for it.
 _LATE_AUDIO_S = 2.0
+# What was said may be transcribed, and found to have ended, only after it was answered.
+_LATE_HEARD_S = 2.0
 
 
 class Conversation:
@@ -40,6 +42,7 @@ class Conversation:
         self._turn = 1
         self._sequence = 0
         self._interrupted_at: float | None = None
+        self._turn_over_at: float | None = None  # and no speech was heard since
 
     def audio_received(self, now: float, audio: events.ModelAudio) -> events.ModelAudio | None:
         """Number a piece of audio; ``None`` for one that nobody must hear any more."""
@@ -47,7 +50,7 @@ class Conversation:
             if now - self._interrupted_at < _LATE_AUDIO_S:
                 self.audio_discarded += 1
                 return None
-            self._turn_over()
+            self._turn_over(now)
         self.turn_running = True
         self.owed_since = None
         self._sequence += 1
@@ -56,8 +59,11 @@ class Conversation:
     def event_received(self, now: float, event: events.Event) -> None:
         """Take note of anything else."""
         match event:
+            case events.VoiceActivity(type="ACTIVITY_START"):
+                self._turn_over_at = None
+                return
             case events.InputTranscription() | events.VoiceActivity(type="ACTIVITY_END"):
-                if not self.turn_running:
+                if not self.turn_running and not self._comes_late(now):
                     self.owed_since = now
                 return
             case events.ModelText() | events.ModelPart() | events.Thought() | events.OutputTranscription():
@@ -65,7 +71,7 @@ class Conversation:
             case events.TurnComplete(interaction_status=status):
                 # an extended-thinking model goes on by itself
                 if status != "IN_PROGRESS":
-                    self._turn_over()
+                    self._turn_over(now)
             case events.Interrupted():
                 if self.turn_running:
                     self._interrupted_at = now
@@ -81,6 +87,10 @@ class Conversation:
                 return  # it is no answer
         self.owed_since = None
 
+    def _comes_late(self, now: float) -> bool:
+        """Transcriptions keep no order with answers: what is heard right after a turn belongs to it."""
+        return self._turn_over_at is not None and now - self._turn_over_at < _LATE_HEARD_S
+
     def answer_asked_for(self, now: float) -> None:
         """What the user has just sent is answered, unless the service has stalled or the model chooses silence."""
         self.owed_since = now
@@ -93,14 +103,15 @@ class Conversation:
             resumed: the service still knows the conversation, and with it the calls.
         """
         if self.turn_running:
-            self._turn_over()
+            self._turn_over(now)
         if self.owed_since is not None:
             self.owed_since = now
         if not resumed:
             self.pending_calls.clear()
 
-    def _turn_over(self) -> None:
+    def _turn_over(self, now: float) -> None:
         self.turn_running = False
+        self._turn_over_at = now
         self._interrupted_at = None
         self._turn += 1
         self._sequence = 0

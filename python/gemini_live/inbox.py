@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-
-from gemini_live.outbox import Kind
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +23,7 @@ class Handed(msgspec.Struct, frozen=True):
     """
 
     at: float
-    kind: Kind
+    kind: Literal["audio", "video"]
     payload: bytes
     duration_s: float
 
@@ -36,17 +34,19 @@ class Batch(msgspec.Struct):
     Attributes:
         expired: pieces of audio that got too old here, because the loop was busy, and are gone.
         expired_s: how much audio that was, in seconds.
+        superseded: images that a newer one has taken the place of.
     """
 
     handed: list[Handed] = msgspec.field(default_factory=list[Handed])
     expired: int = 0
     expired_s: float = 0.0
+    superseded: int = 0
 
 
 class Inbox:
     """Messages on their way from any thread into the loop's own.
 
-    It is bounded in time, like the outbox: however long the loop is blocked, no more audio than ``most_s`` waits.
+    It is bounded like the outbox: however long the loop is blocked, no more audio than ``most_s`` and one image wait.
 
     Args:
         loop: whose thread takes the messages.
@@ -66,7 +66,7 @@ class Inbox:
         """Messages that the loop has not taken yet."""
         return len(self._batch.handed)
 
-    def put(self, kind: Kind, payload: bytes, duration_s: float = 0.0) -> bool:
+    def put(self, kind: Literal["audio", "video"], payload: bytes, duration_s: float = 0.0) -> bool:
         """Hand a message in, from any thread.
 
         Returns:
@@ -76,6 +76,8 @@ class Inbox:
         with self._lock:
             batch = self._batch
             first = not batch.handed
+            if kind == "video":
+                self._supersede_video()
             batch.handed.append(Handed(now, kind, payload, duration_s))
             if now - batch.handed[0].at > self._most_s:
                 self._drop_expired(now)
@@ -83,8 +85,15 @@ class Inbox:
             try:
                 self._loop.call_soon_threadsafe(self.drain)
             except RuntimeError:  # the loop is closed
+                with self._lock:
+                    self._batch = Batch()
                 return False
         return True
+
+    def _supersede_video(self) -> None:
+        kept = [one for one in self._batch.handed if one.kind != "video"]
+        self._batch.superseded += len(self._batch.handed) - len(kept)
+        self._batch.handed = kept
 
     def _drop_expired(self, now: float) -> None:
         kept = [one for one in self._batch.handed if one.kind != "audio" or now - one.at <= self._most_s]
@@ -97,5 +106,5 @@ class Inbox:
         """Take everything, in the loop's thread."""
         with self._lock:
             batch, self._batch = self._batch, Batch()
-        if batch.handed or batch.expired:
+        if batch.handed:
             self._take(batch)

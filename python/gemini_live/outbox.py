@@ -58,7 +58,7 @@ class Unsent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Entry:
-    __slots__ = ("accepted_at", "duration_s", "index", "kind", "payload", "replayed", "waiting")
+    __slots__ = ("accepted_at", "doubtful", "duration_s", "index", "kind", "payload", "replayed", "waiting")
 
     def __init__(self, kind: Kind, payload: bytes, duration_s: float, now: float) -> None:
         self.kind: Kind = kind
@@ -68,6 +68,7 @@ class _Entry:
         self.waiting = True
         self.index = 0
         self.replayed = False
+        self.doubtful = False  # the resumable state may or may not contain it
 
 
 class _Fates:
@@ -129,6 +130,8 @@ class Outbox:
         """
         self._fates.accepted[kind] += 1
         self._fates.waiting[kind] += 1
+        if len(self._queue) > 2 * self.waiting + 64:  # mostly settled ones, in a long outage
+            self._queue = deque(entry for entry in self._queue if entry.waiting)
         entry = _Entry(kind, payload, duration_s, now)
         self._queue.append(entry)
         self.waiting += 1
@@ -142,12 +145,13 @@ class Outbox:
         else:
             self._control_bytes += len(payload)
 
-    def accept_expired(self, count: int, duration_s: float) -> None:
-        """Take note of audio that was accepted elsewhere and got too old there."""
-        self._fates.accepted["audio"] += count
-        self._fates.expired["audio"] += count
-        self._dropped["audio"] += count
-        self._dropped_audio_s += duration_s
+    def accept_expired(self, kind: Literal["audio", "video"], count: int, duration_s: float = 0.0) -> None:
+        """Take note of messages that were accepted elsewhere and got too old there."""
+        if count:
+            self._fates.accepted[kind] += count
+            self._fates.expired[kind] += count
+            self._dropped[kind] += count
+            self._dropped_audio_s += duration_s
 
     def room(self, size: int) -> bool:
         """Whether a control message of ``size`` bytes fits. An empty outbox takes one of any size."""
@@ -186,7 +190,7 @@ class Outbox:
 
     def _may_be_repeated(self, entry: _Entry) -> bool:
         """Whether writing it twice does no harm: the index says if it is needed, or its id makes it safe."""
-        return self._replayable or entry.kind == "tool_response"
+        return entry.kind == "tool_response" or (self._replayable and not entry.doubtful)
 
     def _stop_waiting(self, entry: _Entry, now: float) -> None:
         entry.waiting = False
@@ -217,20 +221,35 @@ class Outbox:
         """Whether anything was written on this connection that nobody has confirmed."""
         return bool(self._written)
 
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether something written on this connection can neither be confirmed one by one nor be replayed."""
+        return bool(self._overflow)
+
     def acknowledge(self, index: int) -> None:
         """Settle this connection's messages up to ``index``, counted from 1."""
         confirmed = Counter[str]()
+        # the overflow was written before whatever is remembered
+        overflow_ends_at = (self._written[0].index if self._written else self._index + 1) - 1
+        if self._overflow and index >= overflow_ends_at:
+            confirmed.update(self._overflow)
+            self._overflow.clear()
         while self._written and self._written[0].index <= index:
             confirmed[self._forget_oldest().kind] += 1
         if confirmed:
-            # the overflow was written before whatever is remembered
-            confirmed += self._overflow
-            self._overflow.clear()
             self._fates.written -= confirmed
             self._fates.acknowledged += confirmed
 
+    def doubt_written(self) -> None:
+        """The resumable state is now one of which nobody says whether it contains what is written."""
+        for entry in self._written:
+            entry.doubtful = True
+
     def connection_lost(self, *, resumable: bool) -> DeliveryUncertain | None:
         """Keep what a resumed state may lack, if it can be known; count and report the rest as uncertain.
+
+        Without its context a session is told nothing of the old one: what still waits to be replayed, and answers to
+        calls that nobody knows any more, are given up as well.
 
         Args:
             resumable: the next connection may continue from the state that the acknowledgements speak of.
@@ -245,8 +264,24 @@ class Outbox:
                 kinds[entry.kind] += 1
         self._written = kept
         self._written_bytes = sum(len(entry.payload) for entry in kept)
+        if not resumable:
+            kinds += self._give_up_waiting()
         self._fates.uncertain += kinds
         return DeliveryUncertain(kinds=dict(kinds)) if kinds else None
+
+    def _give_up_waiting(self) -> Counter[str]:
+        """Take out of the queue what makes sense to a session with its context only; it counts as written in vain."""
+        given_up = Counter[str]()
+        for entry in self._queue:
+            if entry.waiting and (entry.replayed or entry.kind == "tool_response"):
+                entry.waiting = False
+                given_up[entry.kind] += 1
+                if entry.kind not in ("audio", "video"):
+                    self._control_bytes -= len(entry.payload)
+        self.waiting -= given_up.total()
+        self._fates.waiting -= given_up
+        self._fates.written += given_up
+        return given_up
 
     def connection_opened(self) -> int:
         """Begin a new connection; put what was kept for it back at the front, in order.
@@ -263,6 +298,7 @@ class Outbox:
             self._fates.replayed[entry.kind] += 1
             entry.waiting = True
             entry.replayed = True  # it was in time once: what the state lacks must not expire now
+            entry.doubtful = False
             if entry.kind not in ("audio", "video"):
                 self._control_bytes += len(entry.payload)
             self._queue.appendleft(entry)

@@ -274,7 +274,9 @@ class Protocol:
         self._go(Trigger.START)
         self._dial(now)
 
-    def submit(self, now: float, kind: Kind, payload: bytes, duration_s: float = 0.0) -> None:
+    def submit(
+        self, now: float, kind: Kind, payload: bytes, duration_s: float = 0.0, *, accepted_at: float | None = None
+    ) -> None:
         """Take a message of the user; it leaves at once if the connection takes it.
 
         Args:
@@ -282,8 +284,9 @@ class Protocol:
             kind: what it is.
             payload: the whole message as JSON.
             duration_s: of audio.
+            accepted_at: when the user gave it, if that was not just now.
         """
-        self.outbox.accept(now, kind, payload, duration_s)
+        self.outbox.accept(now if accepted_at is None else accepted_at, kind, payload, duration_s)
         self._flush(now)
         if kind not in ("audio", "video") and self._wants_receipt():
             self._send_ping(now)
@@ -329,6 +332,7 @@ class Protocol:
         self._go(Trigger.DIALLED)
         self._resuming = self._handle is not None
         self._heard_at = self._pinged_at = now
+        self._move_at = None  # what was announced was the end of another connection
         self._paused = False
         self._ping = None
         again = self._handle is not None or (self._ever_open and not self._replay_from_start)
@@ -537,6 +541,8 @@ class Protocol:
 
     def _settle_in_flight(self, *, resumable: bool | None = None) -> None:
         """Report what was written and can neither be confirmed nor be repeated."""
+        if self.outbox.has_forgotten:
+            self._replay_from_start = False  # the beginning is gone
         if resumable is None:
             resumable = self._handle is not None or self._replay_from_start
         uncertain = self.outbox.connection_lost(resumable=resumable)
@@ -577,8 +583,11 @@ class Protocol:
                 self._handle_is_current = resumable
                 self._replay_from_start = False
                 index = event.last_consumed_client_message_index
-                if self._by_index and resumable and index is not None:
-                    self.outbox.acknowledge(index)
+                if self._by_index and resumable:
+                    if index is None:  # it may come without, and then nothing says what the state contains
+                        self.outbox.doubt_written()
+                    else:
+                        self.outbox.acknowledge(index)
             case events.GoAway(time_left_s=time_left_s) if self._config.reconnect.enabled:
                 notice_s = max(0.0, _NOTICE_S if time_left_s is None else time_left_s)
                 self._move_at = now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4)
@@ -590,7 +599,9 @@ class Protocol:
     def at_rest(self) -> bool:
         """Whether this is a point at which moving, or being handed over, loses nothing that the service would say."""
         talk = self.conversation
-        return not talk.turn_running and not talk.pending_calls and self._handle is not None and self._handle_is_current
+        # an answer that is owed or under way is not taken up again by a resumed session
+        busy = talk.turn_running or talk.owed_since is not None or talk.pending_calls
+        return not busy and self._handle is not None and self._handle_is_current
 
     # --- writing ---
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, assert_never
 
 from gemini_live import events, protocol
@@ -64,7 +65,7 @@ class Runner:
         self._address = address
         self._dial = dial
         self._fanout = fanout
-        self._loop = asyncio.get_running_loop()
+        self._loop = fanout.loop = asyncio.get_running_loop()
         self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
         self._transport: Transport | None = None
         self._dropped: Transport | None = None  # given up, not quite gone
@@ -88,6 +89,18 @@ class Runner:
         """This moment, on the clock that the protocol is told."""
         return self._loop.time()
 
+    def check_loop(self) -> None:
+        """What is called from another loop would come to another thread's sockets, or wait for ever.
+
+        Raises:
+            RuntimeError: this is not the loop that the session was opened in.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "the session belongs to another event loop; from there use feed_audio() and feed_video(), or "
+                "asyncio.run_coroutine_threadsafe() with the loop that it was opened in"
+            )
+
     async def wait_until_open(self) -> None:
         """Wait for the first ``setupComplete``.
 
@@ -102,6 +115,7 @@ class Runner:
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until something holds that messages, time or the user can bring about, or the session has ended."""
         while not condition() and self.protocol.closed is None:
+            self.check_loop()
             changed = self._loop.create_future()
             self._changed.append(changed)
             await changed
@@ -114,12 +128,14 @@ class Runner:
         self._carry_out()
 
     def _take_handed(self, batch: Batch) -> None:
-        if self.protocol.state in (protocol.State.CLOSING, protocol.State.CLOSED):
-            return
-        if batch.expired:
-            self.protocol.outbox.accept_expired(batch.expired, batch.expired_s)
+        outbox = self.protocol.outbox
+        outbox.accept_expired("audio", batch.expired, batch.expired_s)
+        outbox.accept_expired("video", batch.superseded)
         for one in batch.handed:
-            self.protocol.submit(one.at, one.kind, one.payload, one.duration_s)
+            if self.protocol.state in (protocol.State.CLOSING, protocol.State.CLOSED):
+                outbox.accept_expired(one.kind, 1, one.duration_s)  # handed in at the very moment of the close
+            else:
+                self.protocol.submit(self.now(), one.kind, one.payload, one.duration_s, accepted_at=one.at)
         self._carry_out()
 
     def close(self, kind: CloseKind = CloseKind.REQUESTED) -> None:
@@ -130,7 +146,8 @@ class Runner:
 
     async def wait_closed(self) -> None:
         """Wait until nothing of the session is left: no task, no timer, no socket."""
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
+            self.check_loop()
             await asyncio.wait([self._task])
 
     # --- the task ---
@@ -152,12 +169,18 @@ class Runner:
             _log.exception("a session ended by a fault of gemini-live; please report it")
             self._end_now(CloseKind.INTERNAL)
         finally:
-            self._end_now(CloseKind.ABANDONED)  # the loop is being shut down under us
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._transport is not None:
-                self._drop(self._transport)
-            await self._wait_for_old_socket()
+            # else the loop was closed without a word, and this is the collector: there is nothing left to tidy up with
+            if not isinstance(sys.exception(), GeneratorExit):
+                await self._tidy_up()
+
+    async def _tidy_up(self) -> None:
+        self._dialling = None  # if it was one that ended us, it has been left
+        self._end_now(CloseKind.ABANDONED)  # the loop is being shut down under us
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._drop(self._transport)
+        await self._wait_for_old_socket()
 
     def _end_now(self, kind: CloseKind) -> None:
         if self.protocol.closed is None:
@@ -166,22 +189,18 @@ class Runner:
             self._carry_out()
 
     async def _open(self) -> None:
-        await self._wait_for_old_socket()
         failure: Failure | None = None
-        cause: Exception | None = None
+        cause: BaseException | None = None
         transport: Transport | None = None
         self._dialling = scope = asyncio.timeout(None)
         try:
             async with scope:
-                transport = await self._dial(await self._address(), self._config, self)
+                await self._wait_for_old_socket()
+                transport = await self._dial(await self._ask_for_address(), self._config, self)
         except DialError as error:
-            failure = error.failure
-        except Exception as error:  # noqa: BLE001 - whatever a credential provider raises
-            # its words may hold the credential, so only its type is told; the exception itself is chained
-            reason = f"the credential could not be had: {type(error).__name__}"
-            # A provider fails like any other network service, except when it says that it is not going to work.
-            passing = not isinstance(error, ConfigError | PermissionError)
-            failure, cause = Failure(kind=CloseKind.CREDENTIALS, reason=reason, passing=passing), error
+            failure, cause = error.failure, error.__cause__
+        except TimeoutError:
+            failure = Failure(kind=CloseKind.NETWORK, reason="the dial timed out")
         if self._dialling is not scope:  # given up by the protocol while we were at it
             if transport is not None:
                 self._drop(transport)
@@ -192,6 +211,20 @@ class Runner:
         else:
             self.protocol.connection_lost(self._loop.time(), failure)
         self._carry_out()
+
+    async def _ask_for_address(self) -> Address:
+        """Where and with which credential to dial; whatever a credential provider raises is a failed dial."""
+        try:
+            return await self._address()
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # it is we who are cancelled, not something that the provider awaited
+            # its words may hold the credential, so only its type is told; the exception itself is chained
+            reason = f"the credential could not be had: {type(error).__name__}"
+            # A provider fails like any other network service, except when it says that it is not going to work.
+            passing = not isinstance(error, ConfigError | PermissionError)
+            raise DialError(Failure(kind=CloseKind.CREDENTIALS, reason=reason, passing=passing)) from error
 
     async def _hang_up(self, code: int) -> None:
         if self._transport is not None:
@@ -274,6 +307,7 @@ class Runner:
                 self._chore = decision
                 self._chore_given.set()
             case protocol.Abort():
+                self._chore = None  # a dial that was decided and not yet begun
                 if self._dialling is not None:
                     self._dialling.reschedule(self._loop.time())
                     self._dialling = None

@@ -129,8 +129,10 @@ class Session:
         if self._is_closing():
             return False
         samples, rate_hz = _samples(block, rate_hz)
-        self._speech.feed(samples, rate_hz, self._hand_in_audio)
-        return True
+        taken: list[bool] = []
+        put = self._runner.inbox.put
+        self._speech.feed(samples, rate_hz, lambda message, duration_s: taken.append(put("audio", message, duration_s)))
+        return all(taken)
 
     def feed_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> bool:
         """`send_video` for camera threads: from any thread, without waiting and without a task.
@@ -413,6 +415,7 @@ class Session:
         Raises:
             SessionClosed: the session ended first.
         """
+        self._runner.inbox.drain()
         await self._runner.wait_until(lambda: not self._protocol.outbox.waiting)
         if self._protocol.outbox.waiting:
             raise self._session_closed()
@@ -435,6 +438,10 @@ class Session:
                 if self._config.reconnect.enabled
                 else "the session was opened with reconnect.enabled=False, so resumption was not asked for"
             )
+        self._runner.inbox.drain()
+        return self._pack(handle)
+
+    def _pack(self, handle: str) -> Snapshot:
         setup = self._protocol.setup
         return Snapshot(
             endpoint=origin_of(self._endpoint),
@@ -461,9 +468,10 @@ class Session:
             async with asyncio.timeout(patience_s):
                 await self._runner.wait_until(self._protocol.at_rest)
         self._check_open()
-        self.snapshot()
+        handle = self.snapshot().handle
         await self._close(CloseKind.HANDED_OVER)
-        return self.snapshot()
+        # the goodbye may bring a newer handle, or withdraw this one: the best that is left then
+        return self._pack(self._protocol.handle or handle)
 
     # --- the end ---
 
@@ -475,6 +483,8 @@ class Session:
         await self._close(CloseKind.REQUESTED)
 
     async def _close(self, kind: CloseKind) -> None:
+        if self._protocol.state is not State.CLOSED:
+            self._runner.check_loop()
         if not self._is_closing():
             self._speech.flush(self._submit_audio)
         self._tools.close()
@@ -502,13 +512,11 @@ class Session:
     def _submit_audio(self, message: bytes, duration_s: float) -> None:
         self._runner.submit("audio", message, duration_s)
 
-    def _hand_in_audio(self, message: bytes, duration_s: float) -> None:
-        self._runner.inbox.put("audio", message, duration_s)
-
     def _is_closing(self) -> bool:
         return self._protocol.state in (State.CLOSING, State.CLOSED)
 
     def _check_open(self) -> None:
+        self._runner.check_loop()
         if self._is_closing():
             raise self._session_closed()
 

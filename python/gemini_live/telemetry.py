@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from typing import TYPE_CHECKING
 
 try:
@@ -45,10 +46,10 @@ _SECONDS = tuple(0.01 * 2**power for power in range(14))
 
 
 class _Instruments:
-    """What is measured; OpenTelemetry gives every session that asks the same ones."""
+    """What is measured, by all sessions together."""
 
-    def __init__(self, provider: metrics.MeterProvider | None) -> None:
-        meter = metrics.get_meter(_SCOPE, meter_provider=provider)
+    def __init__(self, provider: metrics.MeterProvider) -> None:
+        meter = provider.get_meter(_SCOPE)
 
         def seconds(name: str, description: str) -> metrics.Histogram:
             return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=_SECONDS)
@@ -82,6 +83,17 @@ class _Instruments:
         )
 
 
+# Made once for each provider: until an SDK is there, OpenTelemetry's own keeps every instrument that was ever asked for.
+_instruments = weakref.WeakKeyDictionary[metrics.MeterProvider, _Instruments]()
+
+
+def _instruments_of(provider: metrics.MeterProvider) -> _Instruments:
+    found = _instruments.get(provider)
+    if found is None:
+        found = _instruments[provider] = _Instruments(provider)
+    return found
+
+
 class Telemetry:
     """Reports one session, from now to its end; made by `Session.instrument`.
 
@@ -105,7 +117,7 @@ class Telemetry:
         self._loop = asyncio.get_running_loop()
         self._stats = stats
         self._attributes = {"gen_ai.operation.name": "generate_content", **attributes}
-        self._measure = _Instruments(meter_provider)
+        self._measure = _instruments_of(meter_provider or metrics.get_meter_provider())
         self._tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider)
         self._reported = SessionStats()
         self._session = self._tracer.start_span("gemini_live.session", attributes=self._attributes)
@@ -126,7 +138,8 @@ class Telemetry:
 
     async def wait_closed(self) -> None:
         """Wait until the session's end has been reported."""
-        await asyncio.wait([self._task])
+        if not self._task.done():
+            await asyncio.wait([self._task])
 
     async def _follow(self, listen: Cursor) -> None:
         try:
@@ -173,7 +186,7 @@ class Telemetry:
 
     # --- the story ---
 
-    def _tell(self, event: events.Event) -> None:  # noqa: PLR0912 - one case for each kind of event
+    def _tell(self, event: events.Event) -> None:
         match event:
             case events.ModelAudio():
                 self._turn_begins()

@@ -300,6 +300,7 @@ class AiohttpTransport:
         self._work = asyncio.Event()
         self._goodbye: int | None = None  # the code of the close frame that we have sent
         self._aborted = False
+        self._stopped = False  # the other side has ended, or the socket is gone
         self._lost: Failure | None = None
         self._writer = asyncio.create_task(self._write_all(), name="gemini-live writer")
         self._reader = asyncio.create_task(self._read_all(), name="gemini-live reader")
@@ -349,6 +350,7 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             failure = Failure(reason=_words(error))
         finally:
+            self._stop_writing()
             await self._release()
         if not self._aborted:
             self._receiver.connection_lost(failure)
@@ -369,6 +371,7 @@ class AiohttpTransport:
                     self._queue(bytes(message.data), WSMsgType.PONG)
                     self._receiver.life_sign()
                 case WSMsgType.CLOSE:
+                    self._stop_writing()
                     return await self._answer_close(message.data, message.extra or "")
                 case WSMsgType.ERROR:
                     error = message.data
@@ -387,6 +390,12 @@ class AiohttpTransport:
         self._queue(echo, WSMsgType.CLOSE)
         await asyncio.wait([self._writer], timeout=1.0)
         return Failure(code=self._goodbye, reason=reason)
+
+    def _stop_writing(self) -> None:
+        """Nothing that is written from now on would leave; better that it waits for the next connection."""
+        if not self._stopped and not self._paused and not self._aborted:
+            self._receiver.writing_paused()
+        self._stopped, self._paused = True, False  # and nothing is to be resumed
 
     async def _release(self) -> None:
         self._writer.cancel()
