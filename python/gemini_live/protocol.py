@@ -235,17 +235,11 @@ class Protocol:
     def deadline(self) -> float | None:
         """When `time_passed` is wanted at the latest, unless something else happens before."""
         if self.state is State.OPEN:
-            return min(
-                moment
-                for moment in (
-                    self._silent_at(),
-                    self._receipt_at(),
-                    self._stalled_at(),
-                    self._move_at,
-                    self.outbox.next_expiry(),
-                )
-                if moment is not None
-            )
+            earliest = self._silent_at()
+            for moment in (self._receipt_at(), self._stalled_at(), self._move_at, self.outbox.next_expiry()):
+                if moment is not None and moment < earliest:
+                    earliest = moment
+            return earliest
         moments = [moment for moment in (self._due_at, self.outbox.next_expiry()) if moment is not None]
         return min(moments, default=None) if self.state is not State.CLOSED else None
 
@@ -607,7 +601,7 @@ class Protocol:
 
     def _flush(self, now: float, most_bytes: int = _BATCH) -> None:
         """Write what waits, in portions: between them the connection may say that it is enough."""
-        if self.state is not State.OPEN or self._paused:
+        if not self.outbox.waiting or self._paused or self.state is not State.OPEN:
             return
         self.outbox.expire(now)
         while most_bytes > 0 and (payload := self.outbox.next_to_write(now)) is not None:
@@ -615,7 +609,8 @@ class Protocol:
             self._decisions.append(Write(payload))
 
     def _report_dropped(self) -> None:
-        self._decisions.extend(Emit(event) for event in self.outbox.dropped())
+        if dropped := self.outbox.dropped():
+            self._decisions.extend(Emit(event) for event in dropped)
 
     # --- is it answering? ---
 
