@@ -59,7 +59,10 @@ class Cursor:
                 raise StopAsyncIteration
             if self._waiter is not None:
                 raise RuntimeError("two tasks read the same events; give each a cursor of its own: session.events()")
-            self._waiter = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            if self._fanout.loop not in (loop, None):
+                raise RuntimeError("the session belongs to another event loop, and its events are read there")
+            self._waiter = loop.create_future()
             try:
                 await self._waiter
             finally:
@@ -135,6 +138,7 @@ class Fanout:
         # weakly: a consumer that went away without a word costs nothing, and does not keep its session alive
         self._cursors = weakref.WeakSet[Cursor]()
         self._ended = False
+        self.loop: asyncio.AbstractEventLoop | None = None  # where events are published, once that is known
 
     def publish(self, event: Event) -> None:
         """Add an event for everybody; after `Closed` there is nothing more to add."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,9 @@ class Connecting:
         recorder = self._recorder()
         dialler = self._dialler if recorder is None else recorder.wrap(self._dialler)
         protocol = Protocol(self._config, self._config.setup, random.random)
-        runner = Runner(protocol, self._config.transport, lambda: resolve(self._endpoint, self._auth), dialler, fanout)
+        # not a lambda: that would hold us, and we hold the session, which must be able to go while the runner is there
+        address = functools.partial(resolve, self._endpoint, self._auth)
+        runner = Runner(protocol, self._config.transport, address, dialler, fanout)
         tools = Tools(runner, fanout, self._config.setup)
         for function in self._functions:
             tools.attach(function)

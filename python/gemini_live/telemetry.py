@@ -83,7 +83,7 @@ class _Instruments:
         )
 
 
-# Made once for each provider: until an SDK is there, OpenTelemetry's own keeps every instrument that was ever asked for.
+# Once for each provider: until an SDK is there, OpenTelemetry's own keeps whatever instrument was ever asked for.
 _instruments = weakref.WeakKeyDictionary[metrics.MeterProvider, _Instruments]()
 
 
