@@ -251,30 +251,6 @@ def test_labels_that_the_service_does_not_take(labels):
         check_setup(setup_from({"model": "m", "labels": labels}), DEV)
 
 
-@pytest.mark.parametrize(
-    ("trigger", "target", "path"),
-    [
-        (4_999, None, "trigger_tokens"),
-        (128_001, None, "trigger_tokens"),
-        (None, -1, "sliding_window.target_tokens"),
-        (9_000, 128_001, "sliding_window.target_tokens"),
-        (5_000, 0, None),
-        (128_000, 128_000, None),
-        (None, None, None),
-    ],
-)
-def test_the_tokens_of_a_compression_on_vertex_ai(trigger, target, path):
-    compression = {"trigger_tokens": trigger, "sliding_window": {"target_tokens": target}}
-    setup = setup_from({"model": "m", "context_window_compression": compression})
-    check_setup(setup, DEV)
-    if path is None:
-        check_setup(setup, VERTEX)
-    else:
-        with pytest.raises(ConfigError) as caught:
-            check_setup(setup, VERTEX)
-        assert caught.value.path == f"setup.context_window_compression.{path}"
-
-
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 

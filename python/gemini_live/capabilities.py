@@ -19,7 +19,7 @@ from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
     from gemini_live.auth import Endpoint
-    from gemini_live.config import ContextWindowCompression, Setup
+    from gemini_live.config import Setup
     from gemini_live.messages import FunctionResponse
 
 __all__ = ["Model", "Surface", "check_responses", "check_setup", "modality_of", "model_of", "surface_of"]
@@ -139,9 +139,6 @@ _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}", re.ASCII)
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}", re.ASCII)
 _MOST_FUNCTIONS = 512
-# Vertex AI reference: contextWindowCompression
-_LEAST_TRIGGER = 5_000
-_MOST_TOKENS = 128_000
 
 
 def surface_of(endpoint: Endpoint) -> Surface | None:
@@ -206,8 +203,6 @@ def _check_combinations(setup: Setup, endpoint: Endpoint) -> None:
             "setup.context_window_compression chooses no mechanism: add sliding_window=SlidingWindow()",
             path="setup.context_window_compression.sliding_window",
         )
-    if compression is not None and isinstance(endpoint, VertexAi):
-        _check_tokens(compression)
     if model not in _2_5:
         return
     if isinstance(endpoint, GeminiApi) and endpoint.version != "v1alpha":
@@ -223,20 +218,6 @@ def _check_combinations(setup: Setup, endpoint: Endpoint) -> None:
             "setup.tools: 2.5 models take google_search or functions, not both; 3.8 models take both",
             path="setup.tools",
         )
-
-
-def _check_tokens(compression: ContextWindowCompression) -> None:
-    window = compression.sliding_window
-    for path, tokens, least in (
-        ("trigger_tokens", compression.trigger_tokens, _LEAST_TRIGGER),
-        ("sliding_window.target_tokens", None if window is None else window.target_tokens, 0),
-    ):
-        if tokens is not None and not least <= tokens <= _MOST_TOKENS:
-            whole = f"setup.context_window_compression.{path}"
-            raise ConfigError(
-                f"{whole}: Vertex AI takes {least:,} to {_MOST_TOKENS:,}, not {tokens:,}",
-                path=whole,
-            )
 
 
 def _check_limits(setup: Setup) -> None:
