@@ -47,7 +47,7 @@ class Maker:
     def field(self, kind, name, depth=0):
         return self.value(kind.model_fields[name].annotation, name, depth)
 
-    def value(self, hint, name="", depth=0):  # noqa: PLR0912 - one branch for each type
+    def value(self, hint, name="", depth=0):
         self.count += 1
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin is typing.Annotated:
