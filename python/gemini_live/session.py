@@ -65,8 +65,8 @@ class Session:
     also while the session reconnects. They wait only when messages that must not be lost fill the outbox. After the
     session has ended they raise `SessionClosed`.
 
-    From another event loop they raise ``RuntimeError``, and so they do in the child of a fork, where a session must not be
-    used at all; `hand_over` moves it to another process.
+    From another event loop they raise ``RuntimeError``, and so they do in the child of a fork, where a session must not
+    be used at all; `hand_over` moves it to another process.
 
     A session that nobody holds any more closes itself.
     """
