@@ -56,6 +56,7 @@ class Books:
         ]
         self._delivered = {key for _, state in self._states for key in state}
         self._odd: list[str] = []
+        self._knows_by_index = vertex and all(index is not None for line in self._lines for _, index in line.updates)
         self._uncertain = self._uncertain_by_index() if vertex else self._uncertain_by_receipt()
 
     def broken(self) -> Iterator[str]:
@@ -132,7 +133,8 @@ class Books:
                 yield f"{kind}: {counts.accepted} accepted by the stats, {by_kind[kind]} by the user"
             if kind not in _MARKS or not self._vertex:
                 not_written = counts.expired + counts.waiting
-                if missing[kind] != not_written:
+                given_up = counts.uncertain if kind == _ANSWER else 0  # with the conversation that asked for it
+                if not not_written <= missing[kind] <= not_written + given_up:
                     yield f"{kind}: {missing[kind]} were never written, {not_written} by the stats"
             if kind not in _MAY_EXPIRE and counts.expired:
                 yield f"{kind}: {counts.expired} have expired, which must not"
@@ -156,42 +158,54 @@ class Books:
         Answers to calls are written again, for their id makes it safe, and are called uncertain when that has an end.
         """
         uncertain: list[keys.Key] = []
-        answers: list[keys.Key] = []
         for line, told in zip(self._lines, self._told_uncertain(), strict=True):
             others = [key for key in line.written if key.kind != _ANSWER]
-            answers += [key for key in line.written if key.kind == _ANSWER and key not in answers]
             count = told.total() - told[_ANSWER]
             uncertain += others[len(others) - count :] if count else []
-            uncertain += answers[len(answers) - told[_ANSWER] :] if told[_ANSWER] else []
-        return uncertain
+        return uncertain + self._uncertain_answers(uncertain)
+
+    def _uncertain_answers(self, uncertain: list[keys.Key]) -> list[keys.Key]:
+        """As many answers as the session gave up with the conversation that they belong to; some were never written."""
+        count = sum(told[_ANSWER] for told in self._told_uncertain())
+        count -= sum(key.kind == _ANSWER for key in uncertain)
+        answers = [key for key in self._driver.accepted if key.kind == _ANSWER and key not in uncertain]
+        answers.sort(key=lambda key: key in self._delivered)
+        return answers[: max(0, count)]
 
     def _uncertain_by_index(self) -> list[keys.Key]:
-        """What no index has confirmed when the service forgot the conversation, or the session ended."""
+        """What no index has confirmed when the service forgot the conversation, or the session ended.
+
+        Where an update comes without an index, nobody knows whether the state contains what had been written by then,
+        so that is not written again either.
+        """
         uncertain: list[keys.Key] = []
-        written: list[keys.Key] = []  # and not confirmed
+        kept: list[keys.Key] = []
         waiting: list[keys.Key] = []  # to be written again
-        for line, restored, confirmed in self._by_line():
-            if restored:
-                waiting = written + waiting
-            else:
-                uncertain += written
+        for line, restored in self._by_line():
+            waiting = kept + waiting
+            if not restored:
+                uncertain += waiting
+                waiting = []
             if line.written[: len(waiting)] != waiting[: len(line.written)]:
                 self._odd.append(f"line {line.number}: what was written again is not what was kept")
-            written, waiting = line.written[confirmed:], waiting[len(line.written) :]
-        # an orderly close confirms the rest
-        return uncertain + written if self._told_uncertain()[-1] else uncertain
+            waiting = waiting[len(line.written) :]
+            confirmed = max((index for _, index in line.updates if index is not None), default=0)
+            doubted = max((written for written, index in line.updates if index is None), default=0)
+            rest = list(enumerate(line.written))[confirmed:]
+            kept = [key for place, key in rest if place >= doubted or key.kind == _ANSWER]
+            if line is not self._lines[-1] or self._told_uncertain()[-1]:
+                uncertain += [key for place, key in rest if place < doubted and key.kind != _ANSWER]
+        if self._told_uncertain()[-1]:  # an orderly close would have confirmed the rest
+            uncertain += kept
+        return uncertain + self._uncertain_answers(uncertain)
 
-    def _by_line(self) -> Iterator[tuple[Line, bool, int]]:
-        """Each connection, whether it went on with the conversation, and the last index that was confirmed on it."""
-        driver = self._driver
-        restored, confirmed = [True] * len(self._lines), [0] * len(self._lines)
-        for event, opened in zip(driver.events, driver.lines_opened, strict=True):
-            match event:
-                case live.Reconnected(context_restored=known):
-                    restored[opened - 1] = known
-                case live.SessionResumption(last_consumed_client_message_index=int() as index, resumable=True):
-                    confirmed[opened - 1] = max(confirmed[opened - 1], index)
-        return zip(self._lines, restored, confirmed, strict=True)
+    def _by_line(self) -> Iterator[tuple[Line, bool]]:
+        """Each connection, and whether it went on with the conversation."""
+        restored = [True] * len(self._lines)
+        for event, opened in zip(self._driver.events, self._driver.lines_opened, strict=True):
+            if isinstance(event, live.Reconnected):
+                restored[opened - 1] = event.context_restored
+        return zip(self._lines, restored, strict=True)
 
     def _written_and_delivered(self) -> Iterator[str]:
         """What was written and not called uncertain is in the ledger; what is in it is there once."""
@@ -205,7 +219,7 @@ class Books:
                 yield f"LOST {kind}: of {taken} there are {there}; {doubted} are uncertain and {waiting} undelivered"
         for number, (_, state) in enumerate(self._states, start=1):
             for key, count in Counter(state).items():
-                repeated = key.kind in _MARKS or (key.kind == _ANSWER and not self._vertex)
+                repeated = key.kind in _MARKS or (key.kind == _ANSWER and not self._knows_by_index)
                 if count > 1 and not repeated:
                     yield f"{key} is {count} times in the state of session {number}"
         if not self._vertex:
@@ -234,7 +248,7 @@ class Books:
 
     def _in_order(self) -> Iterator[str]:
         """What one thread said is written, and is in the ledger, in that order."""
-        repeated = () if self._vertex else (_ANSWER,)
+        repeated = () if self._knows_by_index else (_ANSWER,)
         places = [
             {key: place for place, key in enumerate(said) if key.kind not in (*_MARKS, *repeated)}
             for said in (self._driver.accepted, self._driver.accepted_elsewhere)
@@ -294,5 +308,6 @@ class Books:
         for key in self._driver.accepted:
             if key.kind in _MAY_EXPIRE or key in written:
                 continue
-            if not self._stats.by_kind[self._driver.kinds[key]].waiting:
+            counts = self._stats.by_kind[self._driver.kinds[key]]
+            if not counts.waiting and not (key.kind == _ANSWER and counts.uncertain):
                 yield f"LOST {key}: taken, never written, and not counted as undelivered"

@@ -58,10 +58,6 @@ KNOWN: dict[str, str] = {
     "crossing closes": "a server's own close with 1000 that crosses ours is taken for the echo of ours, so what the "
     "server has not read counts as acknowledged; without it, servers close with 1001 instead of 1000",
     "closing during a setup": "the echo of that close acknowledges what an earlier connection has left unconfirmed",
-    "closing behind an old socket": "a session that is closed while its next dial waits for the old socket to go dials "
-    "all the same, and ends by a fault of its own",
-    "updates without an index": "where the index is left out, the handle moves on and the acknowledgement does not, so "
-    "a resume repeats what the state contains",
 }
 """What this version is known not to survive, and why; left out unless it is asked for (``--known``)."""
 

@@ -350,8 +350,8 @@ class Scene:
             await self._end_badly(way, driver)
         self.outcome.ends[way] += 1
         self.tell(f"the end: {way}")
-        while not self.known and self._is_between_lines():
-            await asyncio.sleep(0.01)
+        while not self.known and self.session._protocol.state is State.SETTING_UP:
+            await asyncio.sleep(0.01)  # KNOWN: closing during a setup
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await self.session.close()
@@ -360,11 +360,6 @@ class Scene:
             raise Hang("closing") from None
         if self.session.status is not _STATUS.CLOSED:
             self.complain("closed, and the status says otherwise")
-
-    def _is_between_lines(self) -> bool:
-        """KNOWN: closing during a setup, closing behind an old socket."""
-        state = self.session._protocol.state
-        return state is State.SETTING_UP or (state is State.DIALLING and self.session._runner._dropped is not None)
 
     def _calm(self) -> None:
         """No fault is under way any more."""

@@ -6,6 +6,8 @@ network, and what is lost before it by the client.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
 from gemini_live.transport import dial
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from gemini_live.emulator import ConnectionLedger
 
 _READY = b'{"setupComplete"'
+_UPDATE = b'"sessionResumptionUpdate"'
 
 
 class Line:
@@ -24,6 +27,7 @@ class Line:
     Attributes:
         number: counted from 1.
         written: keys, in order, setup left out.
+        updates: for each update of the resumable state, how much had been written, and the index that it named.
         ready: the client has been told that it may speak.
         heard: the emulator's account of this connection; ``None`` if the emulator never had it.
     """
@@ -31,6 +35,7 @@ class Line:
     def __init__(self, number: int) -> None:
         self.number = number
         self.written: list[keys.Key] = []
+        self.updates: list[tuple[int, int | None]] = []
         self.ready = False
         self.heard: ConnectionLedger | None = None
 
@@ -117,4 +122,13 @@ class _NotingReceiver:
     def message_received(self, raw: bytes) -> None:
         if raw.startswith(_READY):
             self._line.ready = True
+        if _UPDATE in raw:
+            self._note_update(raw)
         self._receiver.message_received(raw)
+
+    def _note_update(self, raw: bytes) -> None:
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # nonsense of the network's
+            update = json.loads(raw)["sessionResumptionUpdate"]
+            if update.get("resumable") and isinstance(update["newHandle"], str):
+                index = update.get("lastConsumedClientMessageIndex")
+                self._line.updates.append((len(self._line.written), None if index is None else int(index)))
