@@ -59,6 +59,22 @@ REFUSED = [
         "tools[0].google_search.exclude_domains",
     ),
     (DEV, UNKNOWN, {"tools": [{"google_maps": {"groundingTypes": {}}}]}, "tools[0].google_maps.grounding_types"),
+    *(
+        (
+            DEV,
+            UNKNOWN,
+            {"tools": [{"google_maps": {"authConfig": {way: {}}}}]},
+            f"tools[0].google_maps.auth_config.{way}",
+        )
+        for way in (
+            "auth_type",
+            "api_key_config",
+            "google_service_account_config",
+            "http_basic_auth_config",
+            "oauth_config",
+            "oidc_config",
+        )
+    ),
     (DEV, UNKNOWN, {"tools": [{"retrieval": {}}]}, "tools[0].retrieval"),
     (DEV, UNKNOWN, {"tools": [{"enterprise_web_search": {}}]}, "tools[0].enterprise_web_search"),
     (DEV, UNKNOWN, {"tools": [{"parallel_ai_search": {}}]}, "tools[0].parallel_ai_search"),

@@ -449,7 +449,6 @@ def test_a_loop_that_is_closed_without_a_word(state):
     assert closed_without_a_word(state) <= {"transport.py"}
 
 
-@pytest.mark.xfail(strict=True, reason="AiohttpTransport._read_all tidies up although it is being collected")
 def test_a_loop_that_is_closed_without_a_word_over_a_real_socket():
     assert not closed_without_a_word("open")
 

@@ -86,6 +86,17 @@ REFUSALS: tuple[_Refusal, ...] = (
     _Refusal(_DEV, "tools[].google_search.blocking_confidence", _ONLY_VERTEX),
     _Refusal(_DEV, "tools[].google_search.exclude_domains", _ONLY_VERTEX),
     _Refusal(_DEV, "tools[].google_maps.grounding_types", _ONLY_VERTEX),
+    *(
+        _Refusal(_DEV, f"tools[].google_maps.auth_config.{way}", "give api_key, or use endpoint=VertexAi(…)")
+        for way in (
+            "auth_type",
+            "api_key_config",
+            "google_service_account_config",
+            "http_basic_auth_config",
+            "oauth_config",
+            "oidc_config",
+        )
+    ),
     _Refusal(_DEV, "tools[].retrieval", _ONLY_VERTEX),
     _Refusal(_DEV, "tools[].enterprise_web_search", _ONLY_VERTEX),
     _Refusal(_DEV, "tools[].parallel_ai_search", _ONLY_VERTEX),

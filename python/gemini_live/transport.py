@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import ssl
 import struct
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -350,8 +351,10 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             failure = Failure(reason=_words(error))
         finally:
-            self._stop_writing()
-            await self._release()
+            # else the loop was closed without a word, and this is the collector: there is nothing left to tidy up with
+            if not isinstance(sys.exception(), GeneratorExit):
+                self._stop_writing()
+                await self._release()
         if not self._aborted:
             self._receiver.connection_lost(failure)
 
