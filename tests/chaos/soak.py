@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
@@ -36,6 +37,8 @@ _WARM_UP = 0.25
 _LEAK_BYTES = 0.5
 """Per chunk that goes up: a leak of one small object (56 bytes) in a hundred chunks is more. Sessions hold nothing that
 grows with time but the lengths of the last 100 gaps, 32 bytes each."""
+_BUSY = 0.002
+"""More than such a share of the chunks has expired: the machine cannot keep up, and full queues take memory."""
 _NOISE = 3.0
 """A growth over the whole run of so many times the distance of the points from their line is no growth."""
 
@@ -88,6 +91,8 @@ class Soak:
 
     async def run(self) -> list[str]:
         """Returns what is wrong."""
+        # dialling looks for proxies in threads; one is enough, and then their number means something
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         first = self._census()
         self._sessions = [await self._connect() for _ in range(self._count)]
         listeners = [asyncio.create_task(self._listen(session)) for session in self._sessions]
@@ -102,7 +107,7 @@ class Soak:
             await session.close()
         await asyncio.wait(listeners)
         self._sessions.clear()
-        await asyncio.get_running_loop().shutdown_default_executor()  # dialling looks for proxies in threads
+        await asyncio.get_running_loop().shutdown_default_executor()
         await asyncio.sleep(0.5)
         last = self._census()
         return [
@@ -221,6 +226,11 @@ class Soak:
     def _judge(self) -> list[str]:
         line, most = self.memory()
         wrong = [f"a session ended: {closed.describe()}" for closed in self._ended]
+        if self.dropped > _BUSY * self.chunks:
+            wrong.append(
+                f"{self.dropped:,} chunks have expired: this machine is too slow or too busy for {self._count} "
+                "sessions, and the rest proves nothing"
+            )
         if line.slope > most:
             wrong.append(f"memory grows by {line.slope:.0f} B/s, and {most:.0f} B/s would be noise")
         if self.before != self.after:
