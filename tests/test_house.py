@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "tools": BELOW_DRIVERS | {"fanout", "runner", "functions", "tool_ledger"},
     "recorder": NAMES | {"auth", "failures", "transport"},
     # what OpenTelemetry hears of it
-    "telemetry": NAMES | {"fanout"},
+    "telemetry": NAMES | {"auth", "fanout"},
     # hold
     "session": BELOW_SESSION | {"_core"},
     # tokens for others

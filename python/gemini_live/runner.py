@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from gemini_live import events, protocol
 from gemini_live.errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, SetupError
-from gemini_live.events import CloseKind, SessionStatus
+from gemini_live.events import CloseKind, SessionStats, SessionStatus
 from gemini_live.failures import Failure
 from gemini_live.inbox import Inbox
 from gemini_live.transport import DialError
@@ -100,6 +100,37 @@ class Runner:
                 "the session belongs to another event loop; from there use feed_audio() and feed_video(), or "
                 "asyncio.run_coroutine_threadsafe() with the loop that it was opened in"
             )
+
+    def stats(self) -> SessionStats:
+        """The session's accounts at this moment."""
+        decide = self.protocol
+        outbox = decide.outbox
+        handed_in = self.inbox.waiting
+        counts = outbox.counts
+        since = outbox.waiting_since()
+        waiting_s = 0.0 if since is None else max(0.0, self.now() - since)
+        return SessionStats(
+            accepted=counts.accepted + handed_in,
+            waiting=counts.waiting + handed_in,
+            written=counts.written,
+            acknowledged=counts.acknowledged,
+            expired=counts.expired,
+            replayed=counts.replayed,
+            uncertain=counts.uncertain,
+            by_kind=outbox.counts_by_kind,
+            bytes_written=outbox.bytes_written,
+            bytes_received=decide.bytes_received,
+            messages_received=decide.messages_received,
+            unknown_received=decide.unknown_received,
+            audio_discarded=decide.conversation.audio_discarded,
+            waiting_s=waiting_s,
+            longest_wait_s=max(outbox.longest_wait_s, waiting_s),
+            reconnects=decide.reconnects.total(),
+            reconnects_by_cause=dict(decide.reconnects),
+            gaps_s=tuple(decide.gaps_s),
+            longest_gap_s=decide.longest_gap_s,
+            round_trip_s=decide.round_trip_s,
+        )
 
     async def wait_until_open(self) -> None:
         """Wait for the first ``setupComplete``.

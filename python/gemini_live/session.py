@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from gemini_live import _core, codec
-from gemini_live.auth import GeminiApi, VertexAi, origin_of
+from gemini_live.auth import VertexAi, origin_of
 from gemini_live.capabilities import check_responses
 from gemini_live.config import Tool
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
@@ -377,7 +377,7 @@ class Session:
     @property
     def stats(self) -> SessionStats:
         """The session's accounts at this moment."""
-        return _accounts(self._runner)
+        return self._runner.stats()
 
     def instrument(
         self,
@@ -398,16 +398,15 @@ class Session:
             ConfigError: the session is instrumented already.
             SessionClosed: the session has ended.
         """
-        from gemini_live.telemetry import Telemetry  # noqa: PLC0415 - an extra, which most do without
+        from gemini_live.telemetry import Telemetry, semantic_attributes  # noqa: PLC0415 - an extra
 
         self._check_open()
         if self._telemetry is not None:
             raise ConfigError("the session is instrumented already", path="instrument")
-        runner = self._runner  # not the session, which must be able to go
         self._telemetry = Telemetry(
             self._fanout.join(),
-            lambda: _accounts(runner),
-            {**_semantic_attributes(self._endpoint, self._config.setup.model), **(attributes or {})},
+            self._runner.stats,  # not the session's, which must be able to go
+            {**semantic_attributes(self._endpoint, self._config.setup.model), **(attributes or {})},
             meter_provider=meter_provider,
             tracer_provider=tracer_provider,
         )
@@ -578,53 +577,6 @@ def _encode_image(given: Buffer | Blob | SupportsModelDump, mime_type: str | Non
     if not kind.startswith("image/"):
         raise ValueError(f"the MIME type of an image begins with image/, not {kind!r}")
     return _core.encode_video(image, kind)
-
-
-def _accounts(runner: Runner) -> SessionStats:
-    protocol = runner.protocol
-    outbox = protocol.outbox
-    handed_in = runner.inbox.waiting
-    counts = outbox.counts
-    since = outbox.waiting_since()
-    waiting_s = 0.0 if since is None else max(0.0, runner.now() - since)
-    return SessionStats(
-        accepted=counts.accepted + handed_in,
-        waiting=counts.waiting + handed_in,
-        written=counts.written,
-        acknowledged=counts.acknowledged,
-        expired=counts.expired,
-        replayed=counts.replayed,
-        uncertain=counts.uncertain,
-        by_kind=outbox.counts_by_kind,
-        bytes_written=outbox.bytes_written,
-        bytes_received=protocol.bytes_received,
-        messages_received=protocol.messages_received,
-        unknown_received=protocol.unknown_received,
-        audio_discarded=protocol.conversation.audio_discarded,
-        waiting_s=waiting_s,
-        longest_wait_s=max(outbox.longest_wait_s, waiting_s),
-        reconnects=protocol.reconnects.total(),
-        reconnects_by_cause=dict(protocol.reconnects),
-        gaps_s=tuple(protocol.gaps_s),
-        longest_gap_s=protocol.longest_gap_s,
-        round_trip_s=protocol.round_trip_s,
-    )
-
-
-def _semantic_attributes(endpoint: Endpoint, model: str) -> dict[str, str | bool | int | float]:
-    """Whom we talk to, in OpenTelemetry's names for generative AI."""
-    match endpoint:
-        case GeminiApi():
-            provider = "gcp.gemini"
-        case VertexAi():
-            provider = "gcp.vertex_ai"
-        case _:
-            provider = "gcp.gen_ai"
-    return {
-        "gen_ai.provider.name": provider,
-        "gen_ai.request.model": model.rpartition("/")[2],
-        "server.address": origin_of(endpoint),
-    }
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:

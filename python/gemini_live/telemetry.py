@@ -24,6 +24,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from gemini_live import events
+from gemini_live.auth import GeminiApi, VertexAi, origin_of
 from gemini_live.events import CloseKind, KindStats, SessionStats
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.util.types import AttributeValue
 
+    from gemini_live.auth import Endpoint
     from gemini_live.fanout import Cursor
 
-__all__ = ["Telemetry"]
+__all__ = ["Telemetry", "semantic_attributes"]
 
 _log = logging.getLogger("gemini_live")
 _SCOPE = "gemini_live"
@@ -293,6 +295,22 @@ class Telemetry:
             kind=trace.SpanKind.CLIENT,
             attributes=self._attributes,
         )
+
+
+def semantic_attributes(endpoint: Endpoint, model: str) -> dict[str, str | bool | int | float]:
+    """Whom we talk to, in OpenTelemetry's names for generative AI."""
+    match endpoint:
+        case GeminiApi():
+            provider = "gcp.gemini"
+        case VertexAi():
+            provider = "gcp.vertex_ai"
+        case _:
+            provider = "gcp.gen_ai"
+    return {
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model.rpartition("/")[2],
+        "server.address": origin_of(endpoint),
+    }
 
 
 def _tokens_of(usage: events.Usage) -> Iterator[tuple[str, str, int]]:
