@@ -939,6 +939,20 @@ def test_close_during_a_move_waits_for_the_socket():
     assert Dial() not in session.take()
 
 
+@pytest.mark.parametrize("transparent", [None, True])
+def test_a_close_during_the_setup_proves_nothing_about_an_earlier_connection(transparent):
+    session = opened(HANDLE, transparent=transparent)
+    session.submit(b'{"toolResponse":{}}', "tool_response")
+    session.take()
+    session.lose()
+    session.until_deadline()
+    session.dialled()
+    session.close()
+    session.take()
+    session.lose(CLEAN)
+    assert session.events()[:1] == [events.DeliveryUncertain(kinds={"tool_response": 1})]
+
+
 def test_closing_twice_is_closing_once():
     session = opened()
     session.close()

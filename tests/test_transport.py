@@ -126,16 +126,19 @@ async def dialled(url, **config):
 
 
 async def messages_of(socket):
-    """What the client sends, until it says goodbye."""
+    """What the client sends, until it says goodbye; pings are answered, as every WebSocket does."""
     while (message := await socket.receive()).type is not WSMsgType.CLOSE:
+        if message.type is WSMsgType.PING:
+            await socket.pong(message.data)
         yield message
     await socket.send_frame(struct.pack("!H", message.data), WSMsgType.CLOSE)
 
 
-async def hang_about(socket):
-    """Read until the client says goodbye; echo it."""
-    async for _ in messages_of(socket):
-        pass
+async def hang_about(socket, last=None):
+    """Read until the client says goodbye; echo it, after a last word."""
+    async for message in messages_of(socket):
+        if message.type is WSMsgType.PING and last is not None:
+            await socket.send_bytes(last)
 
 
 async def failed(url, **config):
@@ -154,7 +157,7 @@ async def test_messages_go_out_as_text_in_order_with_headers_and_without_compres
 
     async def handler(socket):
         headers.update(socket._req.headers)
-        heard.extend([(message.type, message.data) async for message in messages_of(socket)])
+        heard.extend([(one.type, one.data) async for one in messages_of(socket) if one.type is not WSMsgType.PING])
 
     async with server(handler) as url:
         transport, receiver = await dialled(url, headers={"x-extra": "1"})
@@ -193,8 +196,6 @@ async def test_pings_are_answered_and_pongs_reported():
                 case WSMsgType.PONG:
                     assert message.data == b"are you there"
                     answered.set()
-                case WSMsgType.PING:
-                    await socket.pong(message.data)
 
     async with server(handler) as url:
         transport, receiver = await dialled(url)
@@ -282,9 +283,7 @@ async def test_close_does_not_wait_for_an_echo_for_ever():
 
 async def test_what_arrives_between_our_close_and_its_echo_is_handed_on():
     async def handler(socket):
-        goodbye = await socket.receive()
-        await socket.send_bytes(b"last")
-        await socket.send_frame(struct.pack("!H", goodbye.data), WSMsgType.CLOSE)
+        await hang_about(socket, last=b"last")
 
     async with server(handler) as url:
         transport, receiver = await dialled(url)
@@ -308,16 +307,21 @@ async def test_nothing_more_is_taken_once_the_other_side_has_ended(politely):
     assert receiver.pauses == ["paused"]
 
 
-async def test_two_closes_that_cross_prove_nothing():
-    async def handler(socket):
-        await socket.send_frame(struct.pack("!H", 1011), WSMsgType.CLOSE)
-        await socket.receive()
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_two_closes_that_cross_prove_nothing(code):
+    """A server that closes by itself has not read what came last, whatever code it gives."""
 
-    async with server(handler) as url:
+    async def serve(_reader, writer):
+        writer.write(b"\x88\x02" + struct.pack("!H", code))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+    async with raw_server(serve) as url:
         transport, receiver = await dialled(url)
+        transport.write(b"never read")
         await transport.close(1000, 1.0)
         failure = receiver.lost.result()
-    assert (failure.code, failure.clean) == (1011, False)
+    assert (failure.code, failure.clean) == (code, False)
 
 
 async def test_abort_is_silent_and_leaves_nothing_behind():

@@ -10,6 +10,7 @@ the other side has read the stream up to a message (`acknowledge`: an answered p
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -40,6 +41,8 @@ Kind: TypeAlias = Literal[
 # Written messages that nobody has acknowledged are remembered for the report at a loss; beyond this many the oldest
 # are only counted. 4,096 chunks of 20 ms are 82 s, longer than a dead line goes unnoticed.
 _REMEMBERED = 4_096
+# Of what was written on a connection that is gone: no confirmation of another one reaches it.
+_NO_INDEX = sys.maxsize
 
 
 class Unsent(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,11 +257,13 @@ class Outbox:
         Args:
             resumable: the next connection may continue from the state that the acknowledgements speak of.
         """
+        self._index = 0
         kinds = Counter[str](self._overflow)
         self._overflow.clear()
         kept = deque[_Entry]()
         for entry in self._written:
             if resumable and self._may_be_repeated(entry):
+                entry.index = _NO_INDEX
                 kept.append(entry)
             else:
                 kinds[entry.kind] += 1

@@ -36,6 +36,7 @@ _LOW_WATER = 4 * 1024
 # A frame as long as the sender likes would fill the memory; the service's largest messages are some 60 kB.
 _MAX_MESSAGE = 64 * 1024 * 1024
 _MAX_ANSWER = 1024 * 1024
+_GOODBYE = b"goodbye"  # the payload of the ping before our close frame
 _NO_STATUS_RECEIVED = 1005  # RFC 6455 7.4.1: stands for a close frame without a code
 
 
@@ -300,6 +301,7 @@ class AiohttpTransport:
         self._paused = False
         self._work = asyncio.Event()
         self._goodbye: int | None = None  # the code of the close frame that we have sent
+        self._goodbye_read = False
         self._aborted = False
         self._stopped = False  # the other side has ended, or the socket is gone
         self._lost: Failure | None = None
@@ -369,6 +371,7 @@ class AiohttpTransport:
                 case WSMsgType.TEXT:
                     self._receiver.message_received(message.data.encode())
                 case WSMsgType.PONG:
+                    self._goodbye_read = self._goodbye_read or bytes(message.data) == _GOODBYE
                     self._receiver.pong_received(bytes(message.data))
                 case WSMsgType.PING:
                     self._queue(bytes(message.data), WSMsgType.PONG)
@@ -386,8 +389,9 @@ class AiohttpTransport:
     async def _answer_close(self, code: int | None, reason: str) -> Failure:
         """Echo the other side's close unless we have sent ours; RFC 6455 5.5.1."""
         if self._goodbye is not None:
-            # another code than ours is no echo: the two closes have crossed, and this one proves nothing
-            return Failure(code=code, reason=reason, clean=code == self._goodbye)
+            # An echo, or a close of their own that has crossed ours and proves nothing? It is an echo if they have
+            # read as far as the ping that we sent right before.
+            return Failure(code=code, reason=reason, clean=self._goodbye_read)
         self._goodbye = code or _NO_STATUS_RECEIVED  # aiohttp gives 0 for a close frame without a code
         echo = b"" if code in (None, 0, _NO_STATUS_RECEIVED) else struct.pack("!H", code)
         self._queue(echo, WSMsgType.CLOSE)
@@ -412,6 +416,7 @@ class AiohttpTransport:
         """Close by handshake; drop the socket when the echo does not come in time."""
         if self._goodbye is None:
             self._goodbye = code
+            self._queue(_GOODBYE, WSMsgType.PING)
             self._queue(struct.pack("!H", code), WSMsgType.CLOSE)
         _, late = await asyncio.wait([self._reader], timeout=timeout_s)
         if late:

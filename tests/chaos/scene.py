@@ -14,7 +14,6 @@ import msgspec
 import gemini_live as live
 from gemini_live import emulator
 from gemini_live.emulator import Emulator, Faults
-from gemini_live.protocol import State
 
 from . import accounts, keys
 from .driver import Driver
@@ -357,8 +356,6 @@ class Scene:
             await self._end_badly(way, driver)
         self.outcome.ends[way] += 1
         self.tell(f"the end: {way}")
-        while not self.known and self.session._protocol.state is State.SETTING_UP:
-            await asyncio.sleep(0.01)  # KNOWN: closing during a setup
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await self.session.close()

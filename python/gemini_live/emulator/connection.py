@@ -177,7 +177,7 @@ class Connection:
         if not self._ending:
             self._leave(clean=False)
             self._tell(f"cut {why}")
-            if mid_frame or self._faults.cut_mid_frame:
+            if (mid_frame or self._faults.cut_mid_frame) and not self._transport.is_closing():
                 self._transport.write(_HALF_A_FRAME)
                 self._transport.close()  # aborting could take back what was written
                 asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
@@ -265,8 +265,12 @@ class Connection:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     if not self._ending:
                         self._received(message.data)
-                case WSMsgType.PING:
+                case WSMsgType.PING if self._faults.pong_delay_s > 0:
                     self._at(self._faults.pong_delay_s, _Pong(bytes(message.data)))
+                case WSMsgType.PING:
+                    # at once, and so before the echo of a close that comes right behind
+                    with contextlib.suppress(ConnectionError):
+                        await self._socket.pong(message.data)
                 case WSMsgType.PONG:
                     pass
                 case WSMsgType.CLOSE:

@@ -275,10 +275,13 @@ class Emulator:
         socket = web.WebSocketResponse(
             autoping=False, autoclose=False, compress=False, max_msg_size=_MAX_MESSAGE, timeout=1.0
         )
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:
+            return socket  # the client is gone already
         transport = request.transport
         if transport is None:
-            return socket  # the client is gone already
+            return socket  # likewise
         ledger = ConnectionLedger(len(self.ledger.connections) + 1)
         self.ledger.connections.append(ledger)
         connection = Connection(
