@@ -265,6 +265,8 @@ class Connection:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     if not self._ending:
                         self._received(message.data)
+                case WSMsgType.PING if self._ending:
+                    pass  # what came before it was not taken any more, so a pong would lie
                 case WSMsgType.PING if self._faults.pong_delay_s > 0:
                     self._at(self._faults.pong_delay_s, _Pong(bytes(message.data)))
                 case WSMsgType.PING:
