@@ -114,6 +114,14 @@ async def test_what_the_packages_own_recorder_wrote(audio, tmp_path):
     assert sum(len(e.data) for e in again if isinstance(e, live.ModelAudio)) > 10_000
 
 
+def test_a_line_ends_at_a_line_end_only(tmp_path):
+    path = tmp_path / "call.jsonl"
+    said = {"realtimeInput": {"text": "a\u2028b\u2029c\x85d"}}
+    lines = [HEAD, opened(), line(0.1, ">", SETUP), line(0.2, "<", DONE), line(0.3, ">", said)]
+    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines), "utf-8")
+    assert read_recording(path).player(0, 1.0) is not None
+
+
 def test_gaps_are_kept_and_scaled(tmp_path):
     recording = read_recording(write(tmp_path / "call.jsonl", *CALL))
     for scale in (1.0, 0.5):

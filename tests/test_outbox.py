@@ -296,6 +296,7 @@ def test_a_successor_writes_what_is_unsent_in_order(replayable):
 
 def test_audio_that_got_too_old_before_it_came_is_counted_like_any_other():
     outbox = box()
+    outbox.accept_expired("video", 0)
     outbox.accept_expired("audio", 3, 0.06)
     assert outbox.dropped() == [InputDropped(kind="audio", count=3, duration_s=0.06)]
     assert outbox.counts.expired == outbox.counts.accepted == 3

@@ -114,7 +114,7 @@ def read_recording(source: str | Path) -> Recording:
     """
     path = Path(source)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")  # not splitlines: texts may hold what it takes for line ends
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}", path="replay") from None
     except UnicodeDecodeError:
