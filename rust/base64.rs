@@ -14,6 +14,17 @@ use ::base64::engine::general_purpose::GeneralPurposeConfig;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use ::base64::engine::Simd;
 
+#[cfg(target_arch = "x86_64")]
+mod vbmi;
+#[cfg(target_arch = "x86_64")]
+use vbmi::encode_front;
+
+/// Elsewhere nothing is done before the engine.
+#[cfg(not(target_arch = "x86_64"))]
+fn encode_front(_: &[u8], _: &mut [u8]) -> usize {
+    0
+}
+
 /// The crate has `Simd` for two architectures only; elsewhere its scalar engine goes by the same name.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 struct Simd(::base64::engine::GeneralPurpose);
@@ -97,14 +108,20 @@ pub const fn encoded_len(bytes: usize) -> usize {
 ///
 /// [`TooSmall`] if `out` is shorter than [`encoded_len`].
 pub fn encode(bytes: &[u8], out: &mut [u8]) -> Result<usize, TooSmall> {
+    let needed = encoded_len(bytes.len());
     let given = out.len();
+    let too_small = TooSmall { needed, given };
+    let text = out.get_mut(..needed).ok_or(too_small)?;
+    let done = encode_front(bytes, text);
+    let (rest, place) = bytes
+        .get(done..)
+        .zip(text.get_mut(encoded_len(done)..))
+        .ok_or(too_small)?;
     engines()
         .standard
-        .encode_slice(bytes, out)
-        .map_err(|_| TooSmall {
-            needed: encoded_len(bytes.len()),
-            given,
-        })
+        .encode_slice(rest, place)
+        .map_err(|_| too_small)?;
+    Ok(needed)
 }
 
 /// Exact number of bytes that `text` decodes to, or `None` if no text of this length and padding is base64.

@@ -470,6 +470,59 @@ pub fn with_bytes<R>(
     action(&copy)
 }
 
+/// Append the first `size` bytes of `buffer` to `bytes`.
+pub fn append_bytes(buffer: &Bound<'_, PyAny>, size: usize, bytes: &mut Vec<u8>) -> PyResult<()> {
+    with_buffer(buffer, "buffer", |view| {
+        let length = contiguous_bytes(view).ok_or_else(|| {
+            Fault::Type(format!("buffer must be contiguous bytes, not {}", type_name(buffer)))
+        })?;
+        if size > length {
+            return Err(Fault::Value(format!(
+                "the buffer has {length} bytes, fewer than {size}"
+            ))
+            .into());
+        }
+        bytes.reserve(size);
+        let old = bytes.len();
+        if size > 0 {
+            // SAFETY: `size` bytes without gaps on one side, reserved memory of ours on the other, which is filled
+            // before the new length says so. Were they written to meanwhile, other bytes would be read, no worse.
+            unsafe {
+                ptr::copy_nonoverlapping(
+                    view.buf.cast::<u8>(),
+                    bytes.as_mut_ptr().add(old),
+                    size,
+                );
+                bytes.set_len(old + size);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `bytes` of `length`, filled by `fill`.
+///
+/// `PyBytes::new_with` writes zeros first: for the frame of a 100 KB image 3 of 11 µs.
+pub fn new_bytes(
+    py: Python<'_>,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]) -> PyResult<()>,
+) -> PyResult<Bound<'_, PyBytes>> {
+    let size = ffi::Py_ssize_t::try_from(length)
+        .map_err(|_| PyMemoryError::new_err("more bytes than there can be"))?;
+    // SAFETY: with a null pointer a new object is made, whose bytes its maker is to fill.
+    let bytes = unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(ptr::null(), size))?
+            .cast_into_unchecked::<PyBytes>()
+    };
+    // SAFETY: nobody else knows the object yet, and it has `length` bytes. They are whatever the allocator of another
+    // language left there, which the compiler must take for values like any other.
+    fill(unsafe {
+        slice::from_raw_parts_mut(ffi::PyBytes_AsString(bytes.as_ptr()).cast(), length)
+    })?;
+    Ok(bytes)
+}
+
 /// The length of a C-contiguous buffer of single bytes, `None` for any other.
 fn contiguous_bytes(view: &ffi::Py_buffer) -> Option<usize> {
     let single_bytes = view.itemsize == 1 && matches!(format_of(view), b"B" | b"b" | b"c");

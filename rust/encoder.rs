@@ -1,10 +1,11 @@
-//! Cuts blocks of any size into chunks of one size, each written as a message.
+//! Cuts blocks of any size into chunks of one size, each written as a message in a WebSocket frame.
 //!
 //! All buffers are made with the encoder, so encoding allocates nothing. An encoding that fails in the middle leaves the
 //! encoder as it was: what is carried over is replaced only at the end.
 
 use crate::base64::TooSmall;
 use crate::envelope::Envelope;
+use crate::mask::{self, Key, NoEntropy};
 use crate::pcm::{Block, Defects, SAMPLE_BYTES};
 
 /// The highest rate, and the longest chunk: a second at it. Bounds the memory of an encoder, too.
@@ -31,19 +32,40 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Exact length in bytes.
+    /// Exact length of its frame in bytes.
     #[must_use]
-    pub fn message_bytes(&self) -> usize {
-        self.envelope.message_bytes(self.pcm.len())
+    pub fn frame_bytes(&self) -> usize {
+        self.envelope.frame_bytes(self.pcm.len())
     }
 
-    /// Write it to the front of `out` and return its length.
+    /// Write its frame to the front of `out` and return the length.
     ///
     /// # Errors
     ///
-    /// [`TooSmall`] if `out` is shorter than [`Self::message_bytes`].
-    pub fn write(&self, out: &mut [u8]) -> Result<usize, TooSmall> {
-        self.envelope.write(self.pcm, out)
+    /// [`TooSmall`] if `out` is shorter than [`Self::frame_bytes`].
+    pub fn write_frame(&self, key: Key, out: &mut [u8]) -> Result<usize, TooSmall> {
+        self.envelope.write_frame(self.pcm, key, out)
+    }
+}
+
+/// Why [`Encoder::encode_into`] has not taken a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The frames do not fit.
+    TooSmall(TooSmall),
+    /// There is nothing to mask them with.
+    NoEntropy(NoEntropy),
+}
+
+impl From<TooSmall> for NotTaken {
+    fn from(error: TooSmall) -> Self {
+        Self::TooSmall(error)
+    }
+}
+
+impl From<NoEntropy> for NotTaken {
+    fn from(error: NoEntropy) -> Self {
+        Self::NoEntropy(error)
     }
 }
 
@@ -78,10 +100,10 @@ impl Encoder {
         self.chunk.len() / SAMPLE_BYTES
     }
 
-    /// Exact length of the message of a whole chunk.
+    /// Exact length of the frame of a whole chunk.
     #[must_use]
-    pub fn message_bytes(&self) -> usize {
-        self.envelope.message_bytes(self.chunk.len())
+    pub fn frame_bytes(&self) -> usize {
+        self.envelope.frame_bytes(self.chunk.len())
     }
 
     /// Samples carried over, less than a chunk.
@@ -136,28 +158,28 @@ impl Encoder {
         Ok(())
     }
 
-    /// Like [`Self::encode`], with the messages back to back in `out`; return how many.
+    /// Like [`Self::encode`], with the frames back to back in `out`; return how many.
     ///
     /// # Errors
     ///
-    /// [`TooSmall`] if `out` cannot hold all of them; the block was then not taken.
+    /// [`NotTaken`] if `out` cannot hold all of them, or they cannot be masked.
     pub fn encode_into(
         &mut self,
         block: &impl Block,
         mut out: &mut [u8],
-    ) -> Result<usize, TooSmall> {
+    ) -> Result<usize, NotTaken> {
         let messages = self.messages(block.samples());
-        let needed = messages.saturating_mul(self.message_bytes());
+        let needed = messages.saturating_mul(self.frame_bytes());
         let given = out.len();
         if given < needed {
-            return Err(TooSmall { needed, given });
+            return Err(TooSmall { needed, given }.into());
         }
         self.encode(block, |message| {
-            let written = message.write(out)?;
+            let written = message.write_frame(mask::new_key()?, out)?;
             out = std::mem::take(&mut out)
                 .get_mut(written..)
                 .unwrap_or_default();
-            Ok(())
+            Ok::<_, NotTaken>(())
         })?;
         Ok(messages)
     }
@@ -246,11 +268,11 @@ mod tests {
         assert_eq!(result, Err("third"));
         assert_eq!(encoder.defects(), Defects::default());
         assert_eq!(encoder.flush(|_| Err::<(), _>("flush")), Err("flush"));
-        let needed = 3 * encoder.message_bytes();
+        let needed = 3 * encoder.frame_bytes();
         let given = needed - 1;
         assert_eq!(
             encoder.encode_into(&block, &mut vec![0; given]),
-            Err(TooSmall { needed, given })
+            Err(TooSmall { needed, given }.into())
         );
         assert_eq!(payloads(&mut encoder, &[2]), [[1, 0, 2, 0]]);
     }

@@ -6,9 +6,11 @@
 //! ```
 //!
 //! All but the payload is fixed, so it is formatted once, its length is known beforehand, and a message is two copies
-//! around a base64 text.
+//! around a base64 text. It is written where it will be sent from: inside of a WebSocket frame.
 
 use crate::base64::{self, TooSmall};
+use crate::mask::Key;
+use crate::websocket::{self, opcode};
 
 const SUFFIX: &[u8] = br#""}}}"#;
 
@@ -68,6 +70,31 @@ impl Envelope {
         prefix.copy_from_slice(&self.prefix);
         suffix.copy_from_slice(SUFFIX);
         base64::encode(payload, text)?;
+        Ok(needed)
+    }
+
+    /// Exact length of the frame of the message around `payload_bytes` bytes.
+    #[must_use]
+    pub fn frame_bytes(&self, payload_bytes: usize) -> usize {
+        websocket::frame_bytes(self.message_bytes(payload_bytes))
+    }
+
+    /// Write the message as a masked WebSocket frame to the front of `out` and return its length.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSmall`] if `out` is shorter than [`Self::frame_bytes`].
+    pub fn write_frame(&self, payload: &[u8], key: Key, out: &mut [u8]) -> Result<usize, TooSmall> {
+        let needed = self.frame_bytes(payload.len());
+        let given = out.len();
+        let too_small = TooSmall { needed, given };
+        let frame = out.get_mut(..needed).ok_or(too_small)?;
+        let message_bytes = self.message_bytes(payload.len());
+        let message = frame
+            .get_mut(needed - message_bytes..)
+            .ok_or(too_small)?;
+        self.write(payload, message)?;
+        websocket::finish_frame(opcode::TEXT, key, message_bytes, frame).ok_or(too_small)?;
         Ok(needed)
     }
 }

@@ -4,8 +4,8 @@
 //! all other JSON is Python's, so that a new field of the API never needs a new build.
 //!
 //! ```text
-//! out   Block ──pcm──▶ s16le ──encoder──▶ chunk ──base64──▶ text ──envelope──▶ message
-//! in    message ──decode──▶ text ──base64──▶ s16le
+//! out   Block ──pcm──▶ s16le ──encoder──▶ chunk ──base64──▶ text ──envelope──▶ message ──websocket──▶ masked frame
+//! in    bytes ──websocket──▶ message ──decode──▶ text ──base64──▶ s16le
 //! ```
 //!
 //! | module     | subject                                                             |
@@ -14,6 +14,8 @@
 //! | [`base64`] | exact lengths; encode and decode into the caller's slice            |
 //! | [`envelope`] | the `realtimeInput` JSON around base64, written once              |
 //! | [`encoder`] | cuts blocks into chunks, carries the rest over                     |
+//! | [`mask`]   | keys from the operating system's generator, and the XOR              |
+//! | [`websocket`] | frames out, and a stream of frames in                            |
 //! | [`decode`] | recognises the hot server message; leaves every other one alone     |
 //! | `buffer`   | Python's buffer protocol: the only file with `unsafe`               |
 //! | `python`   | the binding                                                         |
@@ -26,7 +28,9 @@ pub mod base64;
 pub mod decode;
 pub mod encoder;
 pub mod envelope;
+pub mod mask;
 pub mod pcm;
+pub mod websocket;
 
 #[cfg(feature = "python")]
 mod buffer;

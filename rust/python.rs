@@ -2,22 +2,35 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyBufferError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyOSError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::base64::{self, TooSmall};
-use crate::buffer::{Fault, with_bytes, with_samples, with_writable_bytes};
+use crate::buffer::{Fault, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes};
 use crate::decode::ModelAudio;
-use crate::encoder::{Encoder, MAX_RATE_HZ, Message};
+use crate::encoder::{Encoder, MAX_RATE_HZ, Message, NotTaken};
 use crate::envelope::Envelope;
+use crate::mask::{self, NoEntropy};
 use crate::pcm::Block;
+use crate::websocket::{self, Item, Parser};
 
 #[pymodule(gil_used = false)]
 mod _core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
-    use super::{AudioEncoder, decode_audio, decode_base64, encode_video};
+    use super::{
+        AudioEncoder, Close, FrameReader, Ping, Pong, Violation, decode_audio, decode_base64,
+        encode_frame, encode_video, unmask,
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::discard_keys_after_fork(module)
+    }
 
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -37,6 +50,21 @@ impl From<Fault> for PyErr {
             Fault::Value(message) => PyValueError::new_err(message),
             Fault::Buffer(message) => PyBufferError::new_err(message),
             Fault::Raised(error) => error,
+        }
+    }
+}
+
+impl From<NoEntropy> for PyErr {
+    fn from(_: NoEntropy) -> Self {
+        PyOSError::new_err("the operating system gives no random numbers, and frames must be masked")
+    }
+}
+
+impl From<NotTaken> for PyErr {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::TooSmall(error) => error.into(),
+            NotTaken::NoEntropy(error) => error.into(),
         }
     }
 }
@@ -78,10 +106,11 @@ impl AudioEncoder {
     }
 }
 
-/// The message in a `bytes` object of exactly its length, filled once.
-fn to_bytes<'py>(py: Python<'py>, message: Message<'_>) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, message.message_bytes(), |out| {
-        message.write(out)?;
+/// The message's frame in a `bytes` object of exactly its length, filled once.
+fn to_frame<'py>(py: Python<'py>, message: Message<'_>) -> PyResult<Bound<'py, PyBytes>> {
+    let key = mask::new_key()?;
+    new_bytes(py, message.frame_bytes(), |out| {
+        message.write_frame(key, out)?;
         Ok(())
     })
 }
@@ -123,8 +152,8 @@ impl AudioEncoder {
     }
 
     #[getter]
-    fn message_bytes(&self, py: Python<'_>) -> usize {
-        self.lock(py).message_bytes()
+    fn frame_bytes(&self, py: Python<'_>) -> usize {
+        self.lock(py).frame_bytes()
     }
 
     #[getter]
@@ -153,7 +182,7 @@ impl AudioEncoder {
                 // By far the most frequent case needs no list.
                 let mut only = None;
                 encoder.encode(samples, |message| {
-                    only = Some(to_bytes(py, message)?);
+                    only = Some(to_frame(py, message)?);
                     Ok::<_, PyErr>(())
                 })?;
                 drop(encoder);
@@ -161,7 +190,7 @@ impl AudioEncoder {
             }
             let mut messages = Vec::new();
             encoder.encode(samples, |message| {
-                messages.push(to_bytes(py, message)?);
+                messages.push(to_frame(py, message)?);
                 Ok::<_, PyErr>(())
             })?;
             drop(encoder);
@@ -180,7 +209,7 @@ impl AudioEncoder {
 
     #[pyo3(signature = ())]
     fn flush<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        self.lock(py).flush(|message| to_bytes(py, message))
+        self.lock(py).flush(|message| to_frame(py, message))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -207,15 +236,141 @@ fn encode_video<'py>(image: &Bound<'py, PyAny>, mime_type: &str) -> PyResult<Bou
         if image_bytes.is_empty() {
             return Err(PyValueError::new_err("the image is empty"));
         }
-        PyBytes::new_with(
-            image.py(),
-            envelope.message_bytes(image_bytes.len()),
-            |out| {
-                envelope.write(image_bytes, out)?;
-                Ok(())
-            },
-        )
+        let key = mask::new_key()?;
+        new_bytes(image.py(), envelope.frame_bytes(image_bytes.len()), |out| {
+            envelope.write_frame(image_bytes, key, out)?;
+            Ok(())
+        })
     })
+}
+
+#[pyfunction]
+#[pyo3(signature = (opcode, payload, /))]
+fn encode_frame<'py>(opcode: u8, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    use websocket::opcode::{BINARY, CLOSE, PING, PONG, TEXT};
+    if !matches!(opcode, TEXT | BINARY | CLOSE | PING | PONG) {
+        return Err(PyValueError::new_err(format!("no opcode of a whole message: {opcode}")));
+    }
+    with_bytes(payload, "payload", |payload_bytes| {
+        if opcode >= CLOSE && payload_bytes.len() > websocket::MAX_CONTROL_BYTES {
+            return Err(PyValueError::new_err(format!(
+                "a control frame holds up to {} bytes, not {}",
+                websocket::MAX_CONTROL_BYTES,
+                payload_bytes.len()
+            )));
+        }
+        let key = mask::new_key()?;
+        let length = websocket::frame_bytes(payload_bytes.len());
+        new_bytes(payload.py(), length, |frame| {
+            if let Some(place) = frame.get_mut(length - payload_bytes.len()..) {
+                place.copy_from_slice(payload_bytes);
+            }
+            // as long as it must be, by construction
+            websocket::finish_frame(opcode, key, payload_bytes.len(), frame)
+                .ok_or_else(|| PyBufferError::new_err("the frame is too short"))
+        })
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (frame, /))]
+fn unmask<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    with_bytes(frame, "frame", |bytes| {
+        websocket::unmask(bytes)
+            .map(|(_, payload)| PyBytes::new(frame.py(), &payload))
+            .ok_or_else(|| PyValueError::new_err("not one whole masked WebSocket frame"))
+    })
+}
+
+/// `os.register_at_fork`, where there are forks: a child must not mask with its parent's keys.
+fn discard_keys_after_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let os = py.import(intern!(py, "os"))?;
+    if let Ok(register) = os.getattr(intern!(py, "register_at_fork")) {
+        let forked = wrap_pyfunction!(forked, module)?;
+        let arguments = pyo3::types::PyDict::new(py);
+        arguments.set_item(intern!(py, "after_in_child"), forked)?;
+        register.call((), Some(&arguments))?;
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn forked() {
+    mask::forked();
+}
+
+#[pyclass(frozen, get_all, module = "gemini_live._core")]
+struct Ping {
+    payload: Py<PyBytes>,
+}
+
+#[pyclass(frozen, get_all, module = "gemini_live._core")]
+struct Pong {
+    payload: Py<PyBytes>,
+}
+
+#[pyclass(frozen, get_all, module = "gemini_live._core")]
+struct Close {
+    code: Option<u16>,
+    reason: String,
+}
+
+#[pyclass(frozen, get_all, module = "gemini_live._core")]
+struct Violation {
+    code: u16,
+    reason: &'static str,
+}
+
+#[pyclass(frozen, module = "gemini_live._core")]
+struct FrameReader {
+    parser: Mutex<Parser>,
+}
+
+#[pymethods]
+impl FrameReader {
+    #[new]
+    #[pyo3(signature = (max_message_bytes))]
+    fn new(max_message_bytes: usize) -> Self {
+        Self {
+            parser: Mutex::new(Parser::new(max_message_bytes)),
+        }
+    }
+
+    #[pyo3(signature = (buffer, size, /))]
+    fn feed<'py>(&self, buffer: &Bound<'py, PyAny>, size: usize) -> PyResult<Bound<'py, PyList>> {
+        let py = buffer.py();
+        let mut items = Vec::<Bound<'py, PyAny>>::new();
+        {
+            let mut parser = self
+                .parser
+                .lock_py_attached(py)
+                .unwrap_or_else(PoisonError::into_inner);
+            append_bytes(buffer, size, parser.buffer())?;
+            while let Some(item) = parser.next() {
+                items.push(match item {
+                    Item::Message(message) => PyBytes::new(py, message).into_any(),
+                    Item::Ping(payload) => {
+                        let payload = PyBytes::new(py, payload).unbind();
+                        Bound::new(py, Ping { payload })?.into_any()
+                    }
+                    Item::Pong(payload) => {
+                        let payload = PyBytes::new(py, payload).unbind();
+                        Bound::new(py, Pong { payload })?.into_any()
+                    }
+                    Item::Close(code, reason) => {
+                        let reason = reason.to_owned();
+                        Bound::new(py, Close { code, reason })?.into_any()
+                    }
+                    Item::Violation(websocket::Violation { code, reason }) => {
+                        Bound::new(py, Violation { code, reason })?.into_any()
+                    }
+                });
+            }
+        }
+        // made after the lock is given back, as in `AudioEncoder.encode`
+        PyList::new(py, items)
+    }
 }
 
 #[pyfunction]
@@ -265,7 +420,7 @@ fn filled_if(
     fill: impl FnOnce(&mut [u8]) -> Option<usize>,
 ) -> PyResult<Option<Bound<'_, PyBytes>>> {
     let mut filled = None;
-    let bytes = PyBytes::new_with(py, length, |out| {
+    let bytes = new_bytes(py, length, |out| {
         filled = fill(out);
         Ok(())
     })?;

@@ -23,9 +23,9 @@ fn encoded<T: Sample>(
         let block = &samples[piece[0] * channels..piece[1] * channels];
         let block = Interleaved::new(block, channels).expect("whole samples");
         let messages = encoder.messages(piece[1] - piece[0]);
-        let mut out = vec![0; messages * encoder.message_bytes()];
+        let mut out = vec![0; messages * encoder.frame_bytes()];
         assert_eq!(encoder.encode_into(&block, &mut out), Ok(messages));
-        for message in out.chunks(encoder.message_bytes()) {
+        for message in out.chunks(encoder.frame_bytes()) {
             let chunk_pcm = payload_of(message, "audio", MIME_TYPE);
             assert_eq!(chunk_pcm.len(), 2 * encoder.chunk_samples());
             pcm.extend(chunk_pcm);

@@ -1,4 +1,8 @@
-"""The compiled hot path. It knows two shapes: ``realtimeInput`` with one blob going out, model audio coming in."""
+"""The compiled hot path. It knows two shapes: ``realtimeInput`` with one blob going out, model audio coming in.
+
+What goes out are whole WebSocket frames, masked as RFC 6455 wants it of a client, with keys from the operating system's
+generator. What comes in is taken apart by `FrameReader`.
+"""
 
 from typing import Any, TypeAlias, final
 
@@ -8,7 +12,21 @@ from typing_extensions import Buffer
 # NumPy's stubs know the buffer protocol from Python 3.12 on only
 _Samples: TypeAlias = Buffer | npt.NDArray[Any]
 
-__all__ = ["BUILD_PROFILE", "VERSION", "AudioEncoder", "decode_audio", "decode_base64", "encode_video"]
+__all__ = [
+    "BUILD_PROFILE",
+    "VERSION",
+    "AudioEncoder",
+    "Close",
+    "FrameReader",
+    "Ping",
+    "Pong",
+    "Violation",
+    "decode_audio",
+    "decode_base64",
+    "encode_frame",
+    "encode_video",
+    "unmask",
+]
 
 VERSION: str
 """The version of the package, as Cargo.toml has it."""
@@ -18,7 +36,7 @@ BUILD_PROFILE: str
 
 @final
 class AudioEncoder:
-    """Cuts sample blocks of any size into chunks of one size and writes each as a ``realtimeInput`` message.
+    """Cuts sample blocks of any size into chunks of one size and writes each as a ``realtimeInput`` message, framed.
 
     The part of a block that does not fill a chunk is carried over to the next block. Safe to share between threads;
     each call is atomic.
@@ -37,8 +55,8 @@ class AudioEncoder:
     @property
     def chunk_samples(self) -> int: ...
     @property
-    def message_bytes(self) -> int:
-        """Exact length of the message of a whole chunk, in bytes."""
+    def frame_bytes(self) -> int:
+        """Exact length of the frame of a whole chunk, in bytes."""
     @property
     def pending_samples(self) -> int:
         """Samples carried over, always less than ``chunk_samples``."""
@@ -49,7 +67,7 @@ class AudioEncoder:
     def clipped_samples(self) -> int:
         """How many float samples were beyond ±1 after the downmix, hence saturated, since the beginning."""
     def encode(self, block: _Samples, /) -> tuple[bytes, ...]:
-        """Take a block; return the messages of the chunks that it completes, oldest first.
+        """Take a block; return the frames of the chunks that it completes, oldest first.
 
         Args:
             block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout; up to 64 channels are averaged
@@ -64,11 +82,12 @@ class AudioEncoder:
             TypeError: not a buffer, or a dtype that is not accepted, or a foreign byte order.
             ValueError: no dimension, or more than two, zero channels or more than 64, an empty block, or an odd number
                 of raw bytes. After any error the encoder is as it was before.
+            OSError: the operating system gives no random numbers to mask with.
         """
     def encode_into(self, block: _Samples, out: Buffer, /) -> int:
-        """Like `encode`, but write the messages back to back into ``out`` and return how many there are.
+        """Like `encode`, but write the frames back to back into ``out`` and return how many there are.
 
-        Each is ``message_bytes`` long. Allocates nothing.
+        Each is ``frame_bytes`` long. Allocates nothing.
 
         Raises:
             BufferError: ``out`` is read-only, not contiguous bytes, too small, or shares memory with ``block``; the
@@ -76,10 +95,10 @@ class AudioEncoder:
             TypeError, ValueError: as from `encode`; a TypeError also if ``out`` is not a buffer.
         """
     def flush(self) -> bytes | None:
-        """Return the message of what is carried over, shorter than a chunk, or ``None`` if nothing is."""
+        """Return the frame of what is carried over, shorter than a chunk, or ``None`` if nothing is."""
 
 def encode_video(image: Buffer, mime_type: str, /) -> bytes:
-    """Write an encoded image as a ``realtimeInput`` message.
+    """Write an encoded image as a ``realtimeInput`` message, framed.
 
     Args:
         image: contiguous bytes, JPEG or PNG by ``mime_type``.
@@ -89,6 +108,81 @@ def encode_video(image: Buffer, mime_type: str, /) -> bytes:
         TypeError: not a buffer of bytes in one dimension (pixels are to be encoded first).
         ValueError: an empty image or an impossible MIME type.
     """
+
+def encode_frame(opcode: int, payload: Buffer, /) -> bytes:
+    """Write a masked WebSocket frame that is a whole message or a control frame.
+
+    Args:
+        opcode: 1 text, 2 binary, 8 close, 9 ping, 10 pong (RFC 6455 5.2).
+        payload: as it is; for text the caller sees to it that it is UTF-8.
+
+    Raises:
+        ValueError: another opcode, or more than 125 bytes in a control frame.
+        TypeError: not a buffer of bytes.
+        OSError: the operating system gives no random numbers to mask with.
+    """
+
+def unmask(frame: Buffer, /) -> bytes:
+    """The payload of a frame that this module has written.
+
+    Raises:
+        ValueError: not exactly one whole masked frame.
+        TypeError: not a buffer of bytes.
+    """
+
+@final
+class Ping:
+    """A ping of the other side, to be answered by a pong with the same payload."""
+
+    @property
+    def payload(self) -> bytes: ...
+
+@final
+class Pong:
+    """The answer to a ping."""
+
+    @property
+    def payload(self) -> bytes: ...
+
+@final
+class Close:
+    """The other side's close frame. Nothing comes after it."""
+
+    @property
+    def code(self) -> int | None:
+        """``None`` if the frame was empty."""
+    @property
+    def reason(self) -> str: ...
+
+@final
+class Violation:
+    """The other side has broken the rules of RFC 6455. Nothing comes after it."""
+
+    @property
+    def code(self) -> int:
+        """What to close the connection with: 1002, 1007 or 1009."""
+    @property
+    def reason(self) -> str: ...
+
+@final
+class FrameReader:
+    """Takes the stream of a server's frames apart, in whatever pieces it arrives. Safe to share between threads.
+
+    Args:
+        max_message_bytes: a longer message is a violation (1009), told as soon as its header is there.
+    """
+
+    def __new__(cls, max_message_bytes: int) -> FrameReader: ...
+    def feed(self, buffer: Buffer, size: int, /) -> list[bytes | Ping | Pong | Close | Violation]:
+        """Take the first ``size`` bytes of ``buffer``; return what they complete, oldest first.
+
+        A message, text or binary, is ``bytes``; fragments are put together. Nothing of ``buffer`` is needed afterwards.
+        What the other side sends never raises.
+
+        Raises:
+            TypeError: not a buffer of bytes.
+            ValueError: it is shorter than ``size``.
+        """
 
 def decode_audio(message: Buffer, /) -> tuple[bytes, int] | None:
     """Recognise a server message that holds one piece of model audio and nothing else.

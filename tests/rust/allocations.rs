@@ -50,7 +50,7 @@ fn stream<T: Sample>(value: T) {
     let blocks: Vec<Vec<T>> = [2, 318, 640, 642, 5_000]
         .map(|items| vec![value; items])
         .into();
-    let mut out = vec![0; 20 * encoder.message_bytes()];
+    let mut out = vec![0; 20 * encoder.frame_bytes()];
     // The engine of base64 is built on first use.
     encoder
         .flush(|_| Ok::<_, ()>(()))

@@ -198,12 +198,12 @@ fn encode_split<T: Sample>(
     for piece in ends.windows(2) {
         let block = &samples[piece[0] * channels..piece[1] * channels];
         let block = Interleaved::new(block, channels).expect("whole samples");
-        let mut out = vec![0; encoder.messages(piece[1] - piece[0]) * encoder.message_bytes()];
+        let mut out = vec![0; encoder.messages(piece[1] - piece[0]) * encoder.frame_bytes()];
         let messages = encoder
             .encode_into(&block, &mut out)
             .expect("room was counted");
-        assert_eq!(messages * encoder.message_bytes(), out.len());
-        out.chunks(encoder.message_bytes()).for_each(&mut payload);
+        assert_eq!(messages * encoder.frame_bytes(), out.len());
+        out.chunks(encoder.frame_bytes()).for_each(&mut payload);
     }
     let last = encoder
         .flush(|message| {
