@@ -150,6 +150,9 @@ impl Header {
         let Some(([first, second], rest)) = data.split_first_chunk::<2>() else {
             return Ok(None);
         };
+        if first & RESERVED != 0 {
+            return Err(Violation::protocol("reserved bits are set"));
+        }
         let (payload_bytes, rest) = match second & LENGTH {
             LENGTH_16 => match rest.split_first_chunk() {
                 Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
@@ -169,9 +172,6 @@ impl Header {
                 None => return Ok(None),
             }
         };
-        if first & RESERVED != 0 {
-            return Err(Violation::protocol("reserved bits are set"));
-        }
         if payload_bytes >> 63 != 0 {
             return Err(Violation::protocol("a length of more than 63 bits"));
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+from gemini_live.codec import message_of
 from gemini_live.failures import Failure
 from gemini_live.transport import DialError
 
@@ -27,8 +28,9 @@ class MemoryTransport:
 
     # what a runner sees
 
-    def write(self, message):
+    def write(self, frame):
         assert not self._gone.is_set(), "written to a socket that is gone"
+        message = message_of(frame)
         self.written.append(message)
         if b'"setup"' in message and self.network.answers_setup:
             self.say(*self.network.greeting)

@@ -18,7 +18,7 @@ def hear(talk, *given, now=0.0):
     places = []
     for event in given:
         if isinstance(event, events.ModelAudio):
-            places.append(place(talk.audio_received(now, event)))
+            places.append(place(talk.audio_received(now, event.data, event.rate_hz)))
         else:
             talk.event_received(now, event)
     return places

@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "functions": NAMES | {"interop"},
     "tool_ledger": {"messages"},
     "tools": BELOW_DRIVERS | {"fanout", "runner", "functions", "tool_ledger"},
-    "recorder": NAMES | {"auth", "failures", "transport"},
+    "recorder": NAMES | {"auth", "codec", "failures", "transport"},
     # what OpenTelemetry hears of it
     "telemetry": NAMES | {"auth", "fanout"},
     # hold

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemini_live import events
+from gemini_live.codec import frame, message_of
 from gemini_live.config import (
     HistoryConfig,
     OutboxLimits,
@@ -49,7 +50,8 @@ class Session:
 
     def take(self):
         """Everything decided since the last call."""
-        taken = self.protocol.decisions()
+        decided = self.protocol.decisions()
+        taken = [Write(message_of(one.payload)) if isinstance(one, Write) else one for one in decided]
         self.taken.extend(taken)
         return taken
 
@@ -72,7 +74,7 @@ class Session:
         self.protocol.close(self.now)
 
     def submit(self, payload=b"{}", kind="text"):
-        self.protocol.submit(self.now, kind, payload, 0.02 if kind == "audio" else 0.0)
+        self.protocol.submit(self.now, kind, frame(payload), 0.02 if kind == "audio" else 0.0)
 
     def pass_time(self, seconds):
         self.now += seconds

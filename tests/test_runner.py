@@ -8,6 +8,7 @@ import pytest
 from conftest import on_fake_clock
 from gemini_live import events
 from gemini_live.auth import Address
+from gemini_live.codec import frame
 from gemini_live.config import ReconnectPolicy, SessionConfig, SessionResumptionConfig, Setup, TransportConfig
 from gemini_live.errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, SetupError
 from gemini_live.events import CloseKind, SessionStatus
@@ -56,7 +57,7 @@ def others():
 @on_fake_clock
 async def test_it_opens_writes_and_leaves_nothing_behind():
     rig = await Rig(MemoryNetwork()).open()
-    rig.runner.submit("text", b'{"a":1}')
+    rig.runner.submit("text", frame(b'{"a":1}'))
     assert rig.network.last.said == [{"a": 1}]
     await rig.close()
     assert rig.network.last.closed == 1000
@@ -418,7 +419,7 @@ async def test_a_timer_that_fires_a_tick_early_does_not_spin():
 async def test_pause_and_resume_reach_the_outbox():
     rig = await Rig(MemoryNetwork()).open()
     rig.runner.writing_paused()
-    rig.runner.submit("text", b'{"a":1}')
+    rig.runner.submit("text", frame(b'{"a":1}'))
     assert rig.network.last.said == []
     rig.runner.writing_resumed()
     assert rig.network.last.said == [{"a": 1}]

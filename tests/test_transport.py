@@ -12,6 +12,7 @@ import trustme
 from aiohttp import WSMsgType, web
 
 from gemini_live.auth import Address
+from gemini_live.codec import frame
 from gemini_live.config import TransportConfig
 from gemini_live.events import CloseKind
 from gemini_live.transport import DialError, dial
@@ -162,7 +163,7 @@ async def test_messages_go_out_as_text_in_order_with_headers_and_without_compres
     async with server(handler) as url:
         transport, receiver = await dialled(url, headers={"x-extra": "1"})
         for number in range(100):
-            transport.write(b"%d" % number)
+            transport.write(frame(b"%d" % number))
         await transport.close(1000, 1.0)
     assert heard == [(WSMsgType.TEXT, str(number)) for number in range(100)]
     assert headers["x-extra"] == "1"
@@ -240,7 +241,7 @@ async def test_a_connection_that_breaks_without_a_word(reset):
 
     async with raw_server(serve) as url:
         transport, receiver = await dialled(url)
-        transport.write(b"{}")
+        transport.write(frame(b"{}"))
         failure = await receiver.lost
     assert failure.code is None
     assert not failure.clean
@@ -318,7 +319,7 @@ async def test_two_closes_that_cross_prove_nothing(code):
 
     async with raw_server(serve) as url:
         transport, receiver = await dialled(url)
-        transport.write(b"never read")
+        transport.write(frame(b"never read"))
         await transport.close(1000, 1.0)
         failure = receiver.lost.result()
     assert (failure.code, failure.clean) == (code, False)
@@ -330,7 +331,7 @@ async def test_abort_is_silent_and_leaves_nothing_behind():
     async with raw_server(read_for_ever) as url:
         transport, receiver = await dialled(url)
         mine = asyncio.all_tasks() - before
-        transport.write(b"{}")
+        transport.write(frame(b"{}"))
         transport.abort()
         await transport.wait_closed()
         assert not receiver.lost.done()
@@ -350,7 +351,7 @@ async def test_a_peer_that_does_not_read_makes_writing_pause_and_reading_goes_on
     async with raw_server(serve) as url:
         transport, receiver = await dialled(url)
         for _ in range(400):  # more than loopback's socket buffers take
-            transport.write(b"x" * 65_536)
+            transport.write(frame(b"x" * 65_536))
         assert receiver.pauses == ["paused"]
         assert await receiver.messages.get() == b"{}"
         release.set()

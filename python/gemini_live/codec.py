@@ -33,7 +33,7 @@ from gemini_live.messages import (
 if TYPE_CHECKING:
     from gemini_live.config import Setup
 
-__all__ = ["ClientMessage", "decode", "encode", "encode_setup"]
+__all__ = ["ClientMessage", "decode", "decode_audio", "encode", "encode_setup", "frame", "message_of"]
 
 ClientMessage: TypeAlias = ClientContent | RealtimeInput | ToolResponse | ContextUpdate
 """What a client says after the setup."""
@@ -46,6 +46,7 @@ _ENVELOPE: dict[type[Wire], str] = {
     ContextUpdate: "contextUpdate",
 }
 
+_TEXT = 1  # RFC 6455 5.2
 _DEFAULT_RATE_HZ = 24_000
 _RATE = re.compile(r"(?:^|;)\s*rate=(\d{1,7})\s*(?:;|$)", re.ASCII)
 _encoder = msgspec.json.Encoder()
@@ -93,6 +94,16 @@ def encode_setup(setup: Setup, *, handle: str | None = None, again: bool = False
     if again and setup.history_config is not None:
         setup = msgspec.structs.replace(setup, history_config=None)
     return _encoder.encode({"setup": setup})
+
+
+def frame(message: bytes) -> bytes:
+    """Put a message into a WebSocket frame of its own, as a connection writes it; audio and video come in one."""
+    return _core.encode_frame(_TEXT, message)
+
+
+def message_of(framed: bytes) -> bytes:
+    """The message in a frame of `frame`, or of the encoders."""
+    return _core.unmask(framed)
 
 
 # --- in --------------------------------------------------------------------------------------------------------------
@@ -301,6 +312,10 @@ _items_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 # must not be called with half of its arguments.
 _IN_PIECES = frozenset({_ServerMessage, _ServerContent, _SetupComplete, _ModelTurn, _ToolCall, _GoAway})
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+decode_audio = _core.decode_audio
+"""The samples of the hot message, and their rate; ``None`` for every other."""
 
 
 def decode(raw: bytes) -> list[events.Event]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gemini_live import events
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class Conversation:
         self._interrupted_at: float | None = None
         self._turn_over_at: float | None = None  # and no speech was heard since
 
-    def audio_received(self, now: float, audio: events.ModelAudio) -> events.ModelAudio | None:
+    def audio_received(self, now: float, data: bytes, rate_hz: int) -> events.ModelAudio | None:
         """Number a piece of audio; ``None`` for one that nobody must hear any more."""
         if self._interrupted_at is not None:
             if now - self._interrupted_at < _LATE_AUDIO_S:
@@ -54,7 +52,7 @@ class Conversation:
         self.turn_running = True
         self.owed_since = None
         self._sequence += 1
-        return msgspec.structs.replace(audio, turn=self._turn, sequence=self._sequence)
+        return events.ModelAudio(data=data, rate_hz=rate_hz, turn=self._turn, sequence=self._sequence)
 
     def event_received(self, now: float, event: events.Event) -> None:
         """Take note of anything else."""

@@ -140,8 +140,8 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
         replayed: how many times a message was written again after a reconnect.
         uncertain: of those written, on a connection that was lost before anything proved that they arrived.
         by_kind: the same for each kind of message, such as ``audio`` or ``tool_response``.
-        bytes_written: of JSON, those written again included.
-        bytes_received: of JSON.
+        bytes_written: of messages in their WebSocket frames, those written again included.
+        bytes_received: of messages.
         messages_received: messages of the service, empty ones included.
         unknown_received: of those, how many were not understood in full; each gave an `Unknown`.
         audio_discarded: pieces of an interrupted answer that came after `Interrupted` and were not handed out.

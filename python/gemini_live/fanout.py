@@ -136,18 +136,20 @@ class Fanout:
 
     def __init__(self) -> None:
         # weakly: a consumer that went away without a word costs nothing, and does not keep its session alive
-        self._cursors = weakref.WeakSet[Cursor]()
+        self._cursors: list[weakref.ref[Cursor]] = []
         self._ended = False
         self.loop: asyncio.AbstractEventLoop | None = None  # where events are published, once that is known
 
     def publish(self, event: Event) -> None:
         """Add an event for everybody; after `Closed` there is nothing more to add."""
-        for cursor in self._cursors:
-            cursor.put(event)
+        for held in self._cursors:
+            if (cursor := held()) is not None:
+                cursor.put(event)
         if isinstance(event, Closed):
             self._ended = True
-            for cursor in self._cursors:
-                cursor.end()
+            for held in self._cursors:
+                if (cursor := held()) is not None:
+                    cursor.end()
 
     def join(self, owner: object = None, *, max_unread_before_start: int | None = None) -> Cursor:
         """Make a cursor that begins now.
@@ -161,9 +163,12 @@ class Fanout:
         if self._ended:
             cursor.end()
         else:
-            self._cursors.add(cursor)
+            self._cursors = [*self._still_held(), weakref.ref(cursor)]
         return cursor
 
     def leave(self, cursor: Cursor) -> None:
         """Forget a cursor."""
-        self._cursors.discard(cursor)
+        self._cursors = [held for held in self._still_held() if held() is not cursor]
+
+    def _still_held(self) -> list[weakref.ref[Cursor]]:
+        return [held for held in self._cursors if held() is not None]

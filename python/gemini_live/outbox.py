@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from gemini_live.codec import frame, message_of
 from gemini_live.events import DeliveryUncertain, InputDropped, KindStats
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Unsent(msgspec.Struct, frozen=True, kw_only=True):
     """A message on its way to another process.
 
     Attributes:
+        payload: the message; its frame is the other process's to make.
         age_s: how long ago it was accepted.
         replayed: it was written, and the service's state does not contain it: it does not expire.
     """
@@ -61,7 +63,7 @@ class Unsent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Entry:
-    __slots__ = ("accepted_at", "doubtful", "duration_s", "index", "kind", "payload", "replayed", "waiting")
+    __slots__ = ("accepted_at", "count", "doubtful", "duration_s", "index", "kind", "payload", "replayed", "waiting")
 
     def __init__(self, kind: Kind, payload: bytes, duration_s: float, now: float) -> None:
         self.kind: Kind = kind
@@ -70,6 +72,8 @@ class _Entry:
         self.accepted_at = now
         self.waiting = True
         self.index = 0
+        # messages of one kind, written one after the other, that only count: the last of them has the index
+        self.count = 1
         self.replayed = False
         self.doubtful = False  # the resumable state may or may not contain it
 
@@ -128,7 +132,7 @@ class Outbox:
         Args:
             now: seconds on any clock that does not go backwards.
             kind: what it is, which decides whether it may expire.
-            payload: the message as it will be written.
+            payload: the message in its frame, as it will be written.
             duration_s: of audio.
         """
         self._fates.accepted[kind] += 1
@@ -147,6 +151,27 @@ class Outbox:
             self._video = entry
         else:
             self._control_bytes += len(payload)
+
+    def write_through(self, now: float, payload: bytes, duration_s: float) -> None:
+        """Take a chunk that leaves in the same moment, because nothing else waits: accepted and written in one."""
+        fates = self._fates
+        fates.accepted["audio"] += 1
+        fates.written["audio"] += 1
+        self.bytes_written += len(payload)
+        self._index += 1
+        written = self._written
+        if self._replayable:
+            entry = _Entry("audio", payload, duration_s, now)
+            entry.waiting = False
+            self._remember(entry)
+        elif written and written[-1].kind == "audio":
+            last = written[-1]
+            last.count += 1
+            last.index = self._index
+        else:
+            entry = _Entry("audio", b"", duration_s, now)
+            entry.waiting = False
+            self._remember(entry)
 
     def accept_expired(self, kind: Literal["audio", "video"], count: int, duration_s: float = 0.0) -> None:
         """Take note of messages that were accepted elsewhere and got too old there."""
@@ -167,8 +192,11 @@ class Outbox:
         while self._queue:
             entry = self._queue.popleft()
             if entry.waiting:
+                if entry.replayed:
+                    entry.payload = frame(message_of(entry.payload))  # each frame has a mask of its own
+                payload = entry.payload
                 self._wrote(entry, now)
-                return entry.payload if self._may_be_repeated(entry) else _take_payload(entry)
+                return payload
         return None
 
     def _wrote(self, entry: _Entry, now: float) -> None:
@@ -184,12 +212,22 @@ class Outbox:
             # the oldest waiting message overall is also the oldest waiting audio
             self._audio.popleft()
         self._index += 1
+        if not self._may_be_repeated(entry):
+            entry.payload = b""
+            last = self._written[-1] if self._written else None
+            if last is not None and last.kind == entry.kind and last.doubtful == entry.doubtful and not last.payload:
+                last.count += 1
+                last.index = self._index
+                return
+        self._remember(entry)
+
+    def _remember(self, entry: _Entry) -> None:
         entry.index = self._index
         self._written.append(entry)
-        if self._may_be_repeated(entry):
-            self._written_bytes += len(entry.payload)
+        self._written_bytes += len(entry.payload)
         while self._too_much_to_remember():
-            self._overflow[self._forget_oldest().kind] += 1
+            oldest = self._forget_oldest()
+            self._overflow[oldest.kind] += oldest.count
 
     def _may_be_repeated(self, entry: _Entry) -> bool:
         """Whether writing it twice does no harm: the index says if it is needed, or its id makes it safe."""
@@ -233,12 +271,16 @@ class Outbox:
         """Settle this connection's messages up to ``index``, counted from 1."""
         confirmed = Counter[str]()
         # the overflow was written before whatever is remembered
-        overflow_ends_at = (self._written[0].index if self._written else self._index + 1) - 1
+        overflow_ends_at = self._written[0].index - self._written[0].count if self._written else self._index
         if self._overflow and index >= overflow_ends_at:
             confirmed.update(self._overflow)
             self._overflow.clear()
         while self._written and self._written[0].index <= index:
-            confirmed[self._forget_oldest().kind] += 1
+            entry = self._forget_oldest()
+            confirmed[entry.kind] += entry.count
+        if self._written and index > (oldest := self._written[0]).index - oldest.count:
+            confirmed[oldest.kind] += (count := index - (oldest.index - oldest.count))
+            oldest.count -= count
         if confirmed:
             self._fates.written -= confirmed
             self._fates.acknowledged += confirmed
@@ -266,7 +308,7 @@ class Outbox:
                 entry.index = _NO_INDEX
                 kept.append(entry)
             else:
-                kinds[entry.kind] += 1
+                kinds[entry.kind] += entry.count
         self._written = kept
         self._written_bytes = sum(len(entry.payload) for entry in kept)
         if not resumable:
@@ -320,7 +362,7 @@ class Outbox:
         return [
             Unsent(
                 kind=entry.kind,
-                payload=entry.payload,
+                payload=message_of(entry.payload),
                 duration_s=entry.duration_s,
                 age_s=now - entry.accepted_at,
                 replayed=replayed,
@@ -331,7 +373,7 @@ class Outbox:
     def take_over(self, now: float, unsent: Sequence[Unsent]) -> None:
         """Begin with what a predecessor could not send; what has got too old since then expires as usual."""
         for one in unsent:
-            self.accept(now - one.age_s, one.kind, one.payload, one.duration_s)
+            self.accept(now - one.age_s, one.kind, frame(one.payload), one.duration_s)
             if one.replayed:
                 entry = self._queue[-1]
                 entry.replayed = True
@@ -393,9 +435,3 @@ class Outbox:
             kind: KindStats(**{name: getattr(fates, name)[kind] for name in KindStats.__struct_fields__})
             for kind in fates.accepted
         }
-
-
-def _take_payload(entry: _Entry) -> bytes:
-    """The payload of an entry that will never be written again, so that it need not be kept."""
-    payload, entry.payload = entry.payload, b""
-    return payload

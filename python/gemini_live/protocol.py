@@ -143,7 +143,7 @@ class Dial(msgspec.Struct, frozen=True):
 
 
 class Write(msgspec.Struct, frozen=True):
-    """Hand this message to the connection."""
+    """Hand this message, in its frame, to the connection."""
 
     payload: bytes
 
@@ -276,7 +276,7 @@ class Protocol:
         Args:
             now: this moment.
             kind: what it is.
-            payload: the whole message as JSON.
+            payload: the whole message in its frame.
             duration_s: of audio.
             accepted_at: when the user gave it, if that was not just now.
         """
@@ -285,6 +285,17 @@ class Protocol:
         if kind not in ("audio", "video") and self._wants_receipt():
             self._send_ping(now)
         self._report_dropped()
+
+    def write_through(self, now: float, payload: bytes, duration_s: float) -> bool:
+        """`submit` for a chunk of audio that can leave at once, which is what nearly all do.
+
+        Returns:
+            Whether it counts as written, and is now to be handed to the connection; if not, it was not taken.
+        """
+        if self.state is not State.OPEN or self._paused or self.outbox.waiting or self._decisions:
+            return False
+        self.outbox.write_through(now, payload, duration_s)
+        return True
 
     def take_over(self, now: float, unsent: Sequence[Unsent], pending_calls: Sequence[FunctionCall]) -> None:
         """Go on where another process stopped; before `start`."""
@@ -330,7 +341,8 @@ class Protocol:
         self._paused = False
         self._ping = None
         again = self._handle is not None or (self._ever_open and not self._replay_from_start)
-        self._decisions.append(Write(codec.encode_setup(self.setup, handle=self._handle, again=again)))
+        setup = codec.encode_setup(self.setup, handle=self._handle, again=again)
+        self._decisions.append(Write(codec.frame(setup)))
 
     def message_received(self, now: float, raw: bytes) -> None:
         """A whole message came in."""
@@ -343,6 +355,24 @@ class Protocol:
             self._event_received(now, event)
         if self._move_at is not None and self.state is State.OPEN and self.at_rest():
             self._move(now, "the service said goAway")
+
+    def audio_received(self, now: float, raw: bytes) -> events.ModelAudio | None:
+        """`message_received` for a piece of audio in mid-answer, which is what nearly all messages are.
+
+        Returns:
+            What is to be published at once, and is all there is to do; ``None`` if the message was not taken.
+        """
+        if self.state is not State.OPEN or self._move_at is not None or not self.conversation.turn_running:
+            return None
+        hot = codec.decode_audio(raw)
+        if hot is None:
+            return None
+        audio = self.conversation.audio_received(now, *hot)
+        if audio is not None:
+            self._heard_at = now
+            self.messages_received += 1
+            self.bytes_received += len(raw)
+        return audio
 
     def pong_received(self, now: float, payload: bytes) -> None:
         """The other side answered a ping, so it has read everything that was written before it."""
@@ -562,7 +592,7 @@ class Protocol:
 
     def _event_received(self, now: float, event: events.Event) -> None:
         if isinstance(event, events.ModelAudio):
-            audio = self.conversation.audio_received(now, event)
+            audio = self.conversation.audio_received(now, event.data, event.rate_hz)
             if audio is not None:
                 self._decisions.append(Emit(audio))
             return

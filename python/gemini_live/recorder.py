@@ -36,6 +36,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from gemini_live.codec import message_of
 from gemini_live.errors import ConfigError
 from gemini_live.transport import DialError
 
@@ -164,7 +165,7 @@ def _broken(path: str | os.PathLike[str], number: int, reason: str) -> ConfigErr
 
 
 class _Noted(NamedTuple):
-    """A frame on its way to the writer."""
+    """A frame on its way to the writer; one of ours, with text, is still masked."""
 
     time_s: float
     direction: Direction
@@ -266,9 +267,9 @@ class _Mouth:
         self._transport = transport
         self._note = note
 
-    def write(self, message: bytes) -> None:
-        self._note(">", "text", message)
-        self._transport.write(message)
+    def write(self, frame: bytes) -> None:
+        self._note(">", "text", frame)
+        self._transport.write(frame)
 
     def ping(self, payload: bytes) -> None:
         self._note(">", "ping", payload)
@@ -391,10 +392,13 @@ class _Cleaner:
         )
 
     def _data(self, noted: _Noted) -> dict[str, Any] | str:
+        payload = noted.payload
+        if noted.kind == "text" and noted.direction == ">":
+            payload = message_of(payload)
         if noted.kind in ("text", "binary"):
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return self._clean(msgspec.json.decode(noted.payload, type=dict[str, Any]))
-        return base64.b64encode(noted.payload).decode()
+                return self._clean(msgspec.json.decode(payload, type=dict[str, Any]))
+        return base64.b64encode(payload).decode()
 
     def _clean(self, message: dict[str, Any]) -> dict[str, Any]:
         for part in message.values():

@@ -158,6 +158,21 @@ class Runner:
         self.protocol.submit(self._loop.time(), kind, payload, duration_s)
         self._carry_out()
 
+    def submit_audio(self, payload: bytes, duration_s: float) -> None:
+        """`submit` for a chunk of audio, of which there are many."""
+        decide, transport = self.protocol, self._transport
+        unconfirmed = decide.outbox.unacknowledged
+        if (
+            transport is None
+            or self.inbox.waiting
+            or not decide.write_through(self._loop.time(), payload, duration_s)
+        ):
+            self.submit("audio", payload, duration_s)
+            return
+        transport.write(payload)
+        if not unconfirmed:
+            self._set_timer()  # from the first one on there is something to be confirmed
+
     def _take_handed(self, batch: Batch) -> None:
         outbox = self.protocol.outbox
         outbox.accept_expired("audio", batch.expired, batch.expired_s)
@@ -275,8 +290,13 @@ class Runner:
 
     def message_received(self, raw: bytes) -> None:
         """A whole message came in."""
-        self.protocol.message_received(self._loop.time(), raw)
-        self._carry_out()
+        now = self._loop.time()
+        audio = self.protocol.audio_received(now, raw)
+        if audio is not None:
+            self._fanout.publish(audio)
+        else:
+            self.protocol.message_received(now, raw)
+            self._carry_out()
 
     def pong_received(self, payload: bytes) -> None:
         """A ping was answered."""

@@ -114,7 +114,7 @@ class Session:
         """
         self._check_open()
         samples, rate_hz = _samples(block, rate_hz)
-        self._speech.feed(samples, rate_hz, self._submit_audio)
+        self._speech.feed(samples, rate_hz, self._runner.submit_audio)
 
     def feed_audio(self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ) -> bool:
         """`send_audio` for microphone callbacks: from any thread, without waiting and without a task.
@@ -488,7 +488,7 @@ class Session:
         if self._protocol.state is not State.CLOSED:
             self._runner.check_loop()
         if not self._is_closing():
-            self._speech.flush(self._submit_audio)
+            self._speech.flush(self._runner.submit_audio)
         self._tools.close()
         self._runner.close(kind)
         await self._runner.wait_closed()
@@ -510,9 +510,6 @@ class Session:
         return f"<Session {self.status.value} model={self._config.setup.model!r}>"
 
     # --- inside ---
-
-    def _submit_audio(self, message: bytes, duration_s: float) -> None:
-        self._runner.submit("audio", message, duration_s)
 
     def _is_closing(self) -> bool:
         return self._protocol.state in (State.CLOSING, State.CLOSED)
@@ -554,8 +551,8 @@ class Session:
             await self._runner.wait_until(lambda: outbox.room(len(raw)))
             self._check_open()
         if after_audio:
-            self._speech.flush(self._submit_audio)
-        self._runner.submit(kind, raw)
+            self._speech.flush(self._runner.submit_audio)
+        self._runner.submit(kind, codec.frame(raw))
 
 
 def _samples(given: Samples | Blob | SupportsModelDump, rate_hz: int) -> tuple[Samples, int]:

@@ -193,7 +193,7 @@ class Tools:
                         task.add_done_callback(self._leaving.discard)
                         task.cancel()
                 case Send(payload=payload, ids=ids, asks=asks):
-                    self._runner.submit("tool_response", payload)
+                    self._runner.submit("tool_response", codec.frame(payload))
                     self._settle(ids)
                     if asks:
                         self._runner.protocol.conversation.answer_asked_for(self._runner.now())

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from gemini_live.codec import message_of
 from gemini_live.transport import dial
 
 from .clock import CheapSleepLoop
@@ -57,7 +58,7 @@ class Spoiler:
         self.abort, self.wait_closed = transport.abort, transport.wait_closed
 
     def write(self, message):
-        self._left -= b'"realtimeInput":{"text"' in message
+        self._left -= b'"realtimeInput":{"text"' in message_of(message)
         if self._left == 0:
             self._left = -1
             if self._spoil == "swap" and self._kept is None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
+from gemini_live.codec import message_of
 from gemini_live.transport import dial
 
 from . import keys
@@ -83,11 +84,11 @@ class _NotingTransport:
         self._tell = tell
         self.wait_closed = transport.wait_closed
 
-    def write(self, message) -> None:
-        key = keys.of_payload(message)
+    def write(self, frame) -> None:
+        key = keys.of_payload(message_of(frame))
         if key is not None:
             self._line.written.append(key)
-        self._transport.write(message)
+        self._transport.write(frame)
 
     def ping(self, payload: bytes) -> None:
         self._tell(f"ping {payload!r}, {len(self._line.written)} written")

@@ -1,0 +1,46 @@
+"""aiofastnet under aiohttp, for our own connections only: TLS at half the cost, and the user's loop as it was.
+
+aiohttp asks its loop for connections. From version 4 on it asks aiofastnet itself where that is installed; before, our
+connectors are given a loop that does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["hasten"]
+
+
+class _FastLoop:
+    """The loop, but for what opens connections."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fastnet: Any) -> None:  # noqa: ANN401 - a module that may not be there
+        self._loop = loop
+        self._fastnet = fastnet
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a loop has
+        return getattr(self._loop, name)
+
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the loop's own signature
+        return await self._fastnet.create_connection(self._loop, *args, **kwargs)
+
+    async def start_tls(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the loop's own signature
+        return await self._fastnet.start_tls(self._loop, *args, **kwargs)
+
+
+def hasten(connector: aiohttp.BaseConnector | None) -> None:
+    """Have a connector open its connections with aiofastnet, if that is installed and aiohttp does not do so itself."""
+    loop = getattr(connector, "_loop", None)
+    if loop is None or not aiohttp.__version__.startswith("3."):
+        return
+    try:
+        fastnet = importlib.import_module("aiofastnet")
+    except ImportError:  # the extra [fast]
+        return
+    connector._loop = _FastLoop(loop, fastnet)  # type: ignore[union-attr, assignment] # noqa: SLF001 - see above
