@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a frame is XORed with.
+/// What a frame's payload is XOR-ed with.
 pub type Key = [u8; KEY_BYTES];
 
 /// Bytes of a key.
@@ -48,7 +48,11 @@ impl Pool {
         }
         self.unused -= 1;
         // `unused` is less than the length; the zeros would only be met if that were wrong
-        Ok(self.keys.get_mut(self.unused).map(std::mem::take).unwrap_or_default())
+        Ok(self
+            .keys
+            .get_mut(self.unused)
+            .map(std::mem::take)
+            .unwrap_or_default())
     }
 }
 

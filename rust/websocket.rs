@@ -298,13 +298,17 @@ impl Parser {
                 return usize::try_from(header.payload_bytes)
                     .ok()
                     .filter(|bytes| *bytes <= MAX_CONTROL_BYTES)
-                    .ok_or(Violation::protocol("a control frame of more than 125 bytes"));
+                    .ok_or(Violation::protocol(
+                        "a control frame of more than 125 bytes",
+                    ));
             }
             opcode::CONTINUATION if self.fragmented.is_none() => {
                 return Err(Violation::protocol("a continuation of nothing"));
             }
             opcode::TEXT | opcode::BINARY if self.fragmented.is_some() => {
-                return Err(Violation::protocol("a new message inside of a fragmented one"));
+                return Err(Violation::protocol(
+                    "a new message inside of a fragmented one",
+                ));
             }
             opcode::CONTINUATION | opcode::TEXT | opcode::BINARY => {}
             _ => return Err(Violation::protocol("an opcode that does not exist")),
@@ -378,6 +382,7 @@ struct Frame {
     end: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Kind {
     Close,
     Ping,
