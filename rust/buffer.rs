@@ -474,13 +474,15 @@ pub fn with_bytes<R>(
 pub fn append_bytes(buffer: &Bound<'_, PyAny>, size: usize, bytes: &mut Vec<u8>) -> PyResult<()> {
     with_buffer(buffer, "buffer", |view| {
         let length = contiguous_bytes(view).ok_or_else(|| {
-            Fault::Type(format!("buffer must be contiguous bytes, not {}", type_name(buffer)))
+            Fault::Type(format!(
+                "buffer must be contiguous bytes, not {}",
+                type_name(buffer)
+            ))
         })?;
         if size > length {
-            return Err(Fault::Value(format!(
-                "the buffer has {length} bytes, fewer than {size}"
-            ))
-            .into());
+            return Err(
+                Fault::Value(format!("the buffer has {length} bytes, fewer than {size}")).into(),
+            );
         }
         bytes.reserve(size);
         let old = bytes.len();
@@ -488,11 +490,7 @@ pub fn append_bytes(buffer: &Bound<'_, PyAny>, size: usize, bytes: &mut Vec<u8>)
             // SAFETY: `size` bytes without gaps on one side, reserved memory of ours on the other, which is filled
             // before the new length says so. Were they written to meanwhile, other bytes would be read, no worse.
             unsafe {
-                ptr::copy_nonoverlapping(
-                    view.buf.cast::<u8>(),
-                    bytes.as_mut_ptr().add(old),
-                    size,
-                );
+                ptr::copy_nonoverlapping(view.buf.cast::<u8>(), bytes.as_mut_ptr().add(old), size);
                 bytes.set_len(old + size);
             }
         }

@@ -90,9 +90,7 @@ impl Envelope {
         let too_small = TooSmall { needed, given };
         let frame = out.get_mut(..needed).ok_or(too_small)?;
         let message_bytes = self.message_bytes(payload.len());
-        let message = frame
-            .get_mut(needed - message_bytes..)
-            .ok_or(too_small)?;
+        let message = frame.get_mut(needed - message_bytes..).ok_or(too_small)?;
         self.write(payload, message)?;
         websocket::finish_frame(opcode::TEXT, key, message_bytes, frame).ok_or(too_small)?;
         Ok(needed)

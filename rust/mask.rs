@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a frame is XORed with.
+/// What a frame's payload is XOR-ed with.
 pub type Key = [u8; KEY_BYTES];
 
 /// Bytes of a key.
@@ -48,7 +48,11 @@ impl Pool {
         }
         self.unused -= 1;
         // `unused` is less than the length; the zeros would only be met if that were wrong
-        Ok(self.keys.get_mut(self.unused).map(std::mem::take).unwrap_or_default())
+        Ok(self
+            .keys
+            .get_mut(self.unused)
+            .map(std::mem::take)
+            .unwrap_or_default())
     }
 }
 
@@ -105,15 +109,50 @@ mod tests {
         }
     }
 
-    #[test]
-    fn keys_do_not_repeat_and_are_wiped() {
-        let mut keys: Vec<Key> = (0..10_000).map(|_| new_key().expect("entropy")).collect();
+    fn keys(count: usize) -> Vec<u32> {
+        let key = |_| new_key().map(u32::from_be_bytes).expect("entropy");
+        (0..count).map(key).collect()
+    }
+
+    fn distinct(mut keys: Vec<u32>) -> usize {
         keys.sort_unstable();
         keys.dedup();
-        // Of 10,000 draws from 2^32, 0.012 pairs are equal by chance; five are out of the question.
-        assert!(keys.len() > 9_995, "{}", keys.len());
+        keys.len()
+    }
+
+    #[test]
+    fn keys_hardly_ever_repeat_and_every_bit_of_them_is_even() {
+        const KEYS: usize = 1_000_000;
+        let keys = keys(KEYS);
+        for bit in 0..32 {
+            let ones = keys.iter().filter(|key| *key >> bit & 1 == 1).count();
+            // half, with a standard deviation of 500
+            assert!(ones.abs_diff(KEYS / 2) < 4_000, "bit {bit}: {ones}");
+        }
+        // Of so many draws from 2^32, 116 are expected to have been drawn before, with a standard deviation of 11.
+        assert!(distinct(keys) > KEYS - 250);
+    }
+
+    #[test]
+    fn threads_have_keys_of_their_own() {
+        let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| keys(3_000))).collect();
+        let keys = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"));
+        // 0.07 pairs are equal by chance
+        assert!(distinct(keys.collect()) > 24_000 - 10);
+    }
+
+    #[test]
+    fn a_key_is_wiped_when_it_is_given_out() {
+        let key = new_key().expect("entropy");
         POOL.with_borrow(|pool| {
+            assert!(pool.unused > 0);
             assert!(pool.keys[pool.unused..].iter().all(|key| *key == [0; 4]));
+            assert!(
+                !pool.keys[..pool.unused].contains(&key),
+                "or by chance, of 2^22 to one"
+            );
         });
     }
 

@@ -9,7 +9,9 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::base64::{self, TooSmall};
-use crate::buffer::{Fault, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes};
+use crate::buffer::{
+    Fault, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes,
+};
 use crate::decode::ModelAudio;
 use crate::encoder::{Encoder, MAX_RATE_HZ, Message, NotTaken};
 use crate::envelope::Envelope;
@@ -56,7 +58,9 @@ impl From<Fault> for PyErr {
 
 impl From<NoEntropy> for PyErr {
     fn from(_: NoEntropy) -> Self {
-        PyOSError::new_err("the operating system gives no random numbers, and frames must be masked")
+        PyOSError::new_err(
+            "the operating system gives no random numbers, and frames must be masked",
+        )
     }
 }
 
@@ -249,7 +253,9 @@ fn encode_video<'py>(image: &Bound<'py, PyAny>, mime_type: &str) -> PyResult<Bou
 fn encode_frame<'py>(opcode: u8, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     use websocket::opcode::{BINARY, CLOSE, PING, PONG, TEXT};
     if !matches!(opcode, TEXT | BINARY | CLOSE | PING | PONG) {
-        return Err(PyValueError::new_err(format!("no opcode of a whole message: {opcode}")));
+        return Err(PyValueError::new_err(format!(
+            "no opcode of a whole message: {opcode}"
+        )));
     }
     with_bytes(payload, "payload", |payload_bytes| {
         if opcode >= CLOSE && payload_bytes.len() > websocket::MAX_CONTROL_BYTES {

@@ -89,10 +89,10 @@ pub fn finish_frame(opcode: u8, key: Key, payload_bytes: usize, frame: &mut [u8]
 /// Opcode and payload of `frame`, if that is exactly one whole masked frame.
 #[must_use]
 pub fn unmask(frame: &[u8]) -> Option<(u8, Vec<u8>)> {
-    let header = Header::parse(frame).ok()??;
+    let header = Header::parse(frame)?;
     let key = header.key?;
     let (_, payload) = frame.split_at_checked(header.bytes)?;
-    if !header.fin || payload.len() as u64 != header.payload_bytes {
+    if header.reserved || !header.fin || payload.len() as u64 != header.payload_bytes {
         return None;
     }
     let mut payload = payload.to_vec();
@@ -137,6 +137,7 @@ impl Violation {
 
 struct Header {
     fin: bool,
+    reserved: bool,
     opcode: u8,
     payload_bytes: u64,
     key: Option<Key>,
@@ -146,42 +147,33 @@ struct Header {
 
 impl Header {
     /// The header at the front of `data`; `None` if more bytes are needed to know.
-    fn parse(data: &[u8]) -> Result<Option<Self>, Violation> {
-        let Some(([first, second], rest)) = data.split_first_chunk::<2>() else {
-            return Ok(None);
-        };
-        if first & RESERVED != 0 {
-            return Err(Violation::protocol("reserved bits are set"));
-        }
+    fn parse(data: &[u8]) -> Option<Self> {
+        let ([first, second], rest) = data.split_first_chunk()?;
         let (payload_bytes, rest) = match second & LENGTH {
-            LENGTH_16 => match rest.split_first_chunk() {
-                Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
-                None => return Ok(None),
-            },
-            LENGTH_64 => match rest.split_first_chunk() {
-                Some((length, rest)) => (u64::from_be_bytes(*length), rest),
-                None => return Ok(None),
-            },
+            LENGTH_16 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from(u16::from_be_bytes(*length)), rest)
+            }
+            LENGTH_64 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*length), rest)
+            }
             short => (u64::from(short), rest),
         };
         let (key, rest) = if second & MASKED == 0 {
             (None, rest)
         } else {
-            match rest.split_first_chunk() {
-                Some((key, rest)) => (Some(*key), rest),
-                None => return Ok(None),
-            }
+            let (key, rest) = rest.split_first_chunk()?;
+            (Some(*key), rest)
         };
-        if payload_bytes >> 63 != 0 {
-            return Err(Violation::protocol("a length of more than 63 bits"));
-        }
-        Ok(Some(Self {
+        Some(Self {
             fin: first & FIN != 0,
+            reserved: first & RESERVED != 0,
             opcode: first & OPCODE,
             payload_bytes,
             key,
             bytes: data.len() - rest.len(),
-        }))
+        })
     }
 }
 
@@ -269,13 +261,14 @@ impl Parser {
     /// The next frame, if it is whole; checked as far as its header goes.
     fn frame(&self) -> Result<Option<Frame>, Violation> {
         let rest = self.buffer.get(self.taken..).unwrap_or_default();
-        let Some(header) = Header::parse(rest)? else {
+        // judged before more is waited for: what is not WebSocket need not go on as if it were
+        if let Some(start) = rest.first_chunk() {
+            self.check_start(*start)?;
+        }
+        let Some(header) = Header::parse(rest) else {
             return Ok(None);
         };
-        if header.key.is_some() {
-            return Err(Violation::protocol("a masked frame from a server")); // §5.1
-        }
-        let payload_bytes = self.check(&header)?;
+        let payload_bytes = self.check_length(&header)?;
         if rest.len() - header.bytes < payload_bytes {
             return Ok(None);
         }
@@ -288,31 +281,49 @@ impl Parser {
         }))
     }
 
-    /// The payload's length, if such a frame may come now.
-    fn check(&self, header: &Header) -> Result<usize, Violation> {
-        match header.opcode {
-            opcode::CLOSE | opcode::PING | opcode::PONG => {
-                if !header.fin {
-                    return Err(Violation::protocol("a fragmented control frame"));
-                }
-                return usize::try_from(header.payload_bytes)
-                    .ok()
-                    .filter(|bytes| *bytes <= MAX_CONTROL_BYTES)
-                    .ok_or(Violation::protocol("a control frame of more than 125 bytes"));
-            }
-            opcode::CONTINUATION if self.fragmented.is_none() => {
-                return Err(Violation::protocol("a continuation of nothing"));
-            }
-            opcode::TEXT | opcode::BINARY if self.fragmented.is_some() => {
-                return Err(Violation::protocol("a new message inside of a fragmented one"));
-            }
-            opcode::CONTINUATION | opcode::TEXT | opcode::BINARY => {}
-            _ => return Err(Violation::protocol("an opcode that does not exist")),
+    /// Whether a frame that begins like this may come now.
+    fn check_start(&self, [first, second]: [u8; 2]) -> Result<(), Violation> {
+        let wrong = |reason| Err(Violation::protocol(reason));
+        if first & RESERVED != 0 {
+            return wrong("reserved bits are set");
         }
+        if second & MASKED != 0 {
+            return wrong("a masked frame from a server"); // §5.1
+        }
+        match first & OPCODE {
+            opcode::CLOSE | opcode::PING | opcode::PONG => {
+                if first & FIN == 0 {
+                    wrong("a fragmented control frame")
+                } else if usize::from(second & LENGTH) > MAX_CONTROL_BYTES {
+                    wrong("a control frame of more than 125 bytes")
+                } else {
+                    Ok(())
+                }
+            }
+            opcode::CONTINUATION if self.fragmented.is_none() => wrong("a continuation of nothing"),
+            opcode::TEXT | opcode::BINARY if self.fragmented.is_some() => {
+                wrong("a new message inside of a fragmented one")
+            }
+            opcode::CONTINUATION | opcode::TEXT | opcode::BINARY => Ok(()),
+            _ => wrong("an opcode that does not exist"),
+        }
+    }
+
+    /// The payload's length, if there is room for it.
+    fn check_length(&self, header: &Header) -> Result<usize, Violation> {
+        if header.payload_bytes >> 63 != 0 {
+            return Err(Violation::protocol("a length of more than 63 bits"));
+        }
+        let room = match header.opcode {
+            opcode::CONTINUATION | opcode::TEXT | opcode::BINARY => {
+                self.max_message_bytes.saturating_sub(self.message.len())
+            }
+            _ => MAX_CONTROL_BYTES,
+        };
         // checked before a byte of it is waited for: nobody may fill the memory by announcing much
         usize::try_from(header.payload_bytes)
             .ok()
-            .filter(|bytes| *bytes <= self.max_message_bytes.saturating_sub(self.message.len()))
+            .filter(|bytes| *bytes <= room)
             .ok_or(Violation {
                 code: TOO_BIG,
                 reason: "the message is too big",
@@ -378,6 +389,7 @@ struct Frame {
     end: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Kind {
     Close,
     Ping,

@@ -43,9 +43,9 @@ def oracle(block):
     return pcm.tobytes(), int(np.count_nonzero(nan)), clipped
 
 
-def payload(message, rate_hz=16_000):
-    """The PCM of a message, of which everything else is as it must be."""
-    value = json.loads(message)
+def payload(frame, rate_hz=16_000):
+    """The PCM of a frame's message, of which everything else is as it must be."""
+    value = json.loads(_core.unmask(frame))
     text = value["realtimeInput"]["audio"].pop("data")
     assert value == {"realtimeInput": {"audio": {"mimeType": f"audio/pcm;rate={rate_hz}"}}}
     return pybase64.b64decode(text, validate=True)
@@ -53,11 +53,11 @@ def payload(message, rate_hz=16_000):
 
 def everything(encoder, blocks):
     """What comes out for some blocks, the rest included."""
-    messages = [message for block in blocks for message in encoder.encode(block)]
-    assert all(len(message) == encoder.message_bytes for message in messages)
-    assert all(len(payload(message)) == 2 * encoder.chunk_samples for message in messages)
+    frames = [frame for block in blocks for frame in encoder.encode(block)]
+    assert all(len(frame) == encoder.frame_bytes for frame in frames)
+    assert all(len(payload(frame)) == 2 * encoder.chunk_samples for frame in frames)
     last = encoder.flush()
-    return b"".join(payload(message) for message in [*messages, *([] if last is None else [last])])
+    return b"".join(payload(frame) for frame in [*frames, *([] if last is None else [last])])
 
 
 # --- layouts --------------------------------------------------------------------------------------------------------
@@ -163,23 +163,23 @@ def test_rounding_is_exact_around_every_tie(dtype):
 
 def test_full_scale_is_not_beyond_full_scale():
     encoder = AudioEncoder(16_000, 6)
-    (message,) = encoder.encode(np.array([1.0, -1.0, 1.5, -1.5, math.inf, -math.inf], np.float32))
-    assert np.frombuffer(payload(message), "<i2").tolist() == [32_767, -32_768] * 3
+    (frame,) = encoder.encode(np.array([1.0, -1.0, 1.5, -1.5, math.inf, -math.inf], np.float32))
+    assert np.frombuffer(payload(frame), "<i2").tolist() == [32_767, -32_768] * 3
     assert encoder.clipped_samples == 4
     assert encoder.nan_samples == 0
 
 
 def test_opposite_infinities_and_nan_in_one_channel_are_silence():
     encoder = AudioEncoder(16_000, 3)
-    (message,) = encoder.encode(np.array([[math.inf, -math.inf], [math.nan, 1], [math.inf, 1]]))
-    assert np.frombuffer(payload(message), "<i2").tolist() == [0, 0, 32_767]
+    (frame,) = encoder.encode(np.array([[math.inf, -math.inf], [math.nan, 1], [math.inf, 1]]))
+    assert np.frombuffer(payload(frame), "<i2").tolist() == [0, 0, 32_767]
     assert (encoder.nan_samples, encoder.clipped_samples) == (2, 1)
 
 
 def test_integers_never_clip():
     encoder = AudioEncoder(16_000, 2)
-    (message,) = encoder.encode(np.array([2**31 - 1, -(2**31)], np.int32))
-    assert np.frombuffer(payload(message), "<i2").tolist() == [32_767, -32_768]
+    (frame,) = encoder.encode(np.array([2**31 - 1, -(2**31)], np.int32))
+    assert np.frombuffer(payload(frame), "<i2").tolist() == [32_767, -32_768]
     assert encoder.clipped_samples == 0
 
 
@@ -261,22 +261,26 @@ def test_encode_into_writes_what_encode_returns(sizes, chunk_samples):
     for size in sizes:
         block = np.arange(size, dtype=np.int16)
         pending = one.pending_samples
-        messages = one.encode(block)
-        assert len(messages) == (pending + size) // chunk_samples
+        frames = one.encode(block)
+        assert len(frames) == (pending + size) // chunk_samples
         assert one.pending_samples == (pending + size) % chunk_samples
-        out = bytearray(b"?" * (len(messages) * other.message_bytes + 5))
-        assert other.encode_into(block, out) == len(messages)
-        assert out == b"".join(messages) + b"?????"
-    assert one.flush() == other.flush()
+        length = other.frame_bytes
+        out = bytearray(b"?" * (len(frames) * length + 5))
+        assert other.encode_into(block, out) == len(frames)
+        written = [bytes(out[start : start + length]) for start in range(0, len(frames) * length, length)]
+        assert [_core.unmask(frame) for frame in written] == [_core.unmask(frame) for frame in frames]
+        assert out[len(frames) * length :] == b"?????"
+    ends = [encoder.flush() for encoder in (one, other)]
+    assert ends == [None, None] or payload(ends[0], 8_000) == payload(ends[1], 8_000)
 
 
 def test_encode_returns_a_tuple_of_bytes_that_is_empty_until_a_chunk_is_complete():
     encoder = AudioEncoder(16_000, 4)
     assert encoder.encode(b"\1\0") == ()
     assert encoder.pending_samples == 1
-    (message,) = encoder.encode(b"\2\0" * 3)
-    assert type(message) is bytes
-    assert payload(message) == b"\1\0\2\0\2\0\2\0"
+    (frame,) = encoder.encode(b"\2\0" * 3)
+    assert type(frame) is bytes
+    assert payload(frame) == b"\1\0\2\0\2\0\2\0"
     assert encoder.pending_samples == 0
 
 
@@ -291,14 +295,14 @@ def test_flush_returns_the_rest_once():
 
 def test_messages_are_literally_as_documented():
     encoder = AudioEncoder(rate_hz=24_000, chunk_samples=1)
-    (message,) = encoder.encode(b"\1\2")
-    assert message == b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=24000","data":"AQI="}}}'
-    assert encoder.message_bytes == len(message)
+    (frame,) = encoder.encode(b"\1\2")
+    assert _core.unmask(frame) == b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=24000","data":"AQI="}}}'
+    assert encoder.frame_bytes == len(frame)
 
 
-def test_the_length_of_a_20_ms_message():
+def test_the_length_of_a_20_ms_frame():
     encoder = AudioEncoder()
-    assert (encoder.rate_hz, encoder.chunk_samples, encoder.message_bytes) == (16_000, 320, 929)
+    assert (encoder.rate_hz, encoder.chunk_samples, encoder.frame_bytes) == (16_000, 320, 937)
     assert repr(encoder) == "AudioEncoder(rate_hz=16000, chunk_samples=320)"
 
 
@@ -404,8 +408,8 @@ def read_only(size):
         (np.zeros(1_000, np.int16), BufferError, "contiguous bytes, such as a bytearray"),
         (np.zeros(2_000, np.uint8)[::2], BufferError, "contiguous bytes"),
         (np.zeros((50, 40), np.uint8).T, BufferError, "contiguous bytes"),
-        (bytearray(), BufferError, "out is too small: 162 bytes are needed, but there is room for 0"),
-        (bytearray(161), BufferError, "out is too small: 162 bytes are needed, but there is room for 161"),
+        (bytearray(), BufferError, "out is too small: 174 bytes are needed, but there is room for 0"),
+        (bytearray(173), BufferError, "out is too small: 174 bytes are needed, but there is room for 173"),
         ([0] * 1_000, TypeError, "out must be a buffer.*not list"),
     ],
 )
@@ -426,7 +430,7 @@ def test_out_may_be_an_array_of_bytes_in_any_shape():
     encoder = AudioEncoder(16_000, 2)
     out = np.zeros((4, 25), np.uint8)
     assert encoder.encode_into(b"\1\0\2\0", out) == 1
-    assert payload(out.tobytes()[: encoder.message_bytes]) == b"\1\0\2\0"
+    assert payload(out.tobytes()[: encoder.frame_bytes]) == b"\1\0\2\0"
 
 
 @pytest.mark.parametrize("shared", [slice(None), slice(0, 4), slice(-4, None), slice(None, None, -1)])
@@ -481,14 +485,14 @@ STEADY = [np.zeros(400, np.int16), np.zeros((400, 2), np.float32), bytes(640), m
 @pytest.mark.parametrize("block", STEADY, ids=lambda block: type(block).__name__)
 def test_a_steady_stream_does_not_grow_the_heap(block):
     encoder = AudioEncoder()
-    out = bytearray(4 * encoder.message_bytes)
+    out = bytearray(4 * encoder.frame_bytes)
     encoder.encode_into(block, out)
     assert grown(lambda: encoder.encode_into(block, out)) == 0
     assert grown(lambda: encoder.encode(block)) == 0
 
 
 def test_encode_makes_what_it_returns_and_nothing_else():
-    """Of which the tuple and the messages are one block each, up to 512 bytes."""
+    """Of which the tuple and the frames are one block each, up to 512 bytes."""
     encoder = AudioEncoder(16_000, 2)
     block = np.zeros(8, np.int16)
     kept = [None] * 1_000
@@ -524,9 +528,9 @@ def test_an_encoder_is_shared_between_threads():
         return pieces
 
     with ThreadPoolExecutor(8) as pool:
-        messages = [message for messages in pool.map(feed, range(8)) for message in messages]
+        frames = [frame for frames in pool.map(feed, range(8)) for frame in frames]
     rest = encoder.flush()
-    pcm = b"".join(payload(message) for message in [*messages, *([rest] if rest else [])])
+    pcm = b"".join(payload(frame) for frame in [*frames, *([rest] if rest else [])])
     found = np.bincount(np.frombuffer(pcm, "<u2"), minlength=8 * len(sizes))
     assert found.tolist() == sizes * 8
 
@@ -538,13 +542,14 @@ def test_an_encoder_is_shared_between_threads():
 @pytest.mark.parametrize("size", [1, 2, 3, 100, 10_000])
 def test_an_image_is_one_message(kind, size):
     image = bytes(range(256)) * 40
-    message = _core.encode_video(kind(image[:size]), "image/jpeg")
+    frame = _core.encode_video(kind(image[:size]), "image/jpeg")
     text = pybase64.b64encode(image[:size])
-    assert message == b'{"realtimeInput":{"video":{"mimeType":"image/jpeg","data":"' + text + b'"}}}'
+    assert _core.unmask(frame) == b'{"realtimeInput":{"video":{"mimeType":"image/jpeg","data":"' + text + b'"}}}'
 
 
 def test_an_image_of_an_old_imencode_is_a_column():
-    assert b'"/9g="' in _core.encode_video(np.array([[0xFF], [0xD8]], np.uint8), "image/jpeg")
+    frame = _core.encode_video(np.array([[0xFF], [0xD8]], np.uint8), "image/jpeg")
+    assert b'"/9g="' in _core.unmask(frame)
 
 
 @pytest.mark.parametrize(
@@ -578,10 +583,10 @@ def test_bad_images(image, mime_type, error, words):
 @given(st.text('abz09!#$&^_.+-/;="\\ \0é', max_size=12))
 def test_a_mime_type_that_is_taken_needs_no_escape(mime_type):
     try:
-        message = _core.encode_video(b"x", mime_type)
+        frame = _core.encode_video(b"x", mime_type)
     except ValueError:
         return
-    assert json.loads(message) == {"realtimeInput": {"video": {"mimeType": mime_type, "data": "eA=="}}}
+    assert json.loads(_core.unmask(frame)) == {"realtimeInput": {"video": {"mimeType": mime_type, "data": "eA=="}}}
 
 
 # --- base64 ---------------------------------------------------------------------------------------------------------

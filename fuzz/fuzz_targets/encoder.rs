@@ -3,8 +3,9 @@
 #![no_main]
 
 use gemini_live_core::encoder::Encoder;
+use gemini_live_core::mask;
 use gemini_live_core::pcm::{Defects, Interleaved, Sample};
-use gemini_live_fuzz::payload_of;
+use gemini_live_fuzz::{message_of, payload_of};
 use libfuzzer_sys::fuzz_target;
 
 const RATE_HZ: u32 = 16_000;
@@ -25,19 +26,20 @@ fn encoded<T: Sample>(
         let messages = encoder.messages(piece[1] - piece[0]);
         let mut out = vec![0; messages * encoder.frame_bytes()];
         assert_eq!(encoder.encode_into(&block, &mut out), Ok(messages));
-        for message in out.chunks(encoder.frame_bytes()) {
-            let chunk_pcm = payload_of(message, "audio", MIME_TYPE);
+        for frame in out.chunks(encoder.frame_bytes()) {
+            let chunk_pcm = payload_of(&message_of(frame), "audio", MIME_TYPE);
             assert_eq!(chunk_pcm.len(), 2 * encoder.chunk_samples());
             pcm.extend(chunk_pcm);
         }
         assert!(encoder.pending_samples() < encoder.chunk_samples());
     }
     let rest = encoder.flush(|message| {
-        let mut out = vec![0; message.message_bytes()];
-        message.write(&mut out).map(|_| out)
+        let mut out = vec![0; message.frame_bytes()];
+        let key = mask::new_key().expect("entropy");
+        message.write_frame(key, &mut out).map(|_| out)
     });
-    if let Some(message) = rest.expect("room was made") {
-        pcm.extend(payload_of(&message, "audio", MIME_TYPE));
+    if let Some(frame) = rest.expect("room was made") {
+        pcm.extend(payload_of(&message_of(&frame), "audio", MIME_TYPE));
     }
     assert_eq!(encoder.pending_samples(), 0);
     (pcm, encoder.defects())

@@ -1,18 +1,34 @@
-//! Around any payload, under any name that is taken for a MIME type, stands JSON that says exactly that.
+//! Around any payload, under any name that is taken for a MIME type, stands JSON that says exactly that, in a frame or not.
 
 #![no_main]
 
 use gemini_live_core::base64::TooSmall;
 use gemini_live_core::envelope::Envelope;
-use gemini_live_fuzz::payload_of;
+use gemini_live_fuzz::{message_of, payload_of};
 use libfuzzer_sys::fuzz_target;
 
 fn check(envelope: &Envelope, payload: &[u8], stream: &str, mime_type: &str) {
+    // in its frame; the key is whatever the payload begins with
+    let key = payload.first_chunk().copied().unwrap_or_default();
+    let needed = envelope.frame_bytes(payload.len());
+    let mut frame = vec![b'?'; needed + 1];
+    assert_eq!(envelope.write_frame(payload, key, &mut frame), Ok(needed));
+    assert_eq!(frame.pop(), Some(b'?'), "not a byte more than was said");
+    let framed = message_of(&frame);
+    let given = needed - 1;
+    let too_small = Err(TooSmall { needed, given });
+    assert_eq!(
+        envelope.write_frame(payload, key, &mut frame[..given]),
+        too_small
+    );
+
+    // by itself
     let needed = envelope.message_bytes(payload.len());
     let mut out = vec![b'?'; needed + 1];
     assert_eq!(envelope.write(payload, &mut out), Ok(needed));
     assert_eq!(out.pop(), Some(b'?'), "not a byte more than was said");
     assert_eq!(payload_of(&out, stream, mime_type), payload);
+    assert_eq!(framed, out);
 
     let given = needed - 1;
     let too_small = Err(TooSmall { needed, given });

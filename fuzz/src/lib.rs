@@ -1,4 +1,4 @@
-//! What the core is held against: base64 spelled out, and JSON by somebody else's parser.
+//! What the core is held against: base64 and masking spelled out, and JSON by somebody else's parser.
 
 use serde_json::{Map, Value};
 
@@ -76,6 +76,36 @@ pub fn audio_of(message: &[u8]) -> Option<(Vec<u8>, u64)> {
         }
     };
     Some((bytes_of(text.as_bytes())?, rate_hz))
+}
+
+/// The message in a client's frame, of which everything else is as it must be: RFC 6455 §5.2, one byte after the other.
+///
+/// # Panics
+///
+/// If it is not.
+#[must_use]
+pub fn message_of(frame: &[u8]) -> Vec<u8> {
+    assert_eq!(frame[0], 0x81, "the last frame of a text, no reserved bit");
+    assert_eq!(frame[1] & 0x80, 0x80, "masked");
+    let long = match frame[1] & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let length = if long == 0 {
+        usize::from(frame[1] & 0x7f)
+    } else {
+        let bytes = &frame[2..2 + long];
+        bytes
+            .iter()
+            .fold(0, |length, byte| length << 8 | usize::from(*byte))
+    };
+    let fewest = [0, 126, 0x1_0000][long.div_ceil(4)];
+    assert!(length >= fewest, "in the fewest bytes");
+    let (key, masked) = frame[2 + long..].split_at(4);
+    assert_eq!(masked.len(), length, "as long as it says");
+    let places = masked.iter().enumerate();
+    places.map(|(place, byte)| byte ^ key[place % 4]).collect()
 }
 
 /// The payload of a client's message, of which everything else is as it must be.

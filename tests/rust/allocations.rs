@@ -1,4 +1,4 @@
-//! A steady stream allocates nothing: the encoder has all its memory from the beginning.
+//! A steady stream allocates nothing: the encoder has all its memory from the beginning, and the parser keeps what it has.
 //!
 //! Python's `tracemalloc` and `sys.getallocatedblocks` do not see Rust's allocator, hence this test.
 #![allow(unsafe_code)] // a global allocator is an unsafe trait
@@ -8,6 +8,7 @@ use std::cell::Cell;
 
 use gemini_live_core::encoder::Encoder;
 use gemini_live_core::pcm::{Interleaved, Sample};
+use gemini_live_core::websocket::Parser;
 
 thread_local! {
     /// Of this thread, so that what the test harness does meanwhile does not count.
@@ -79,4 +80,25 @@ fn encode_into_allocates_nothing() {
     stream(1_u8);
     stream(0.1_f32);
     stream(0.1_f64);
+}
+
+#[test]
+fn frames_are_parsed_without_allocating() {
+    let audio = [&[0x82, 126, 0x0e, 0x00][..], &[b'x'; 0x0e00]].concat(); // a message of 80 ms
+    let fragments = [&[0x02, 1, b'a'][..], &[0x89, 1, b'p'], &[0x80, 1, b'b']].concat();
+    let stream = [audio.clone(), fragments, audio].concat();
+    let mut parser = Parser::new(100_000);
+    let mut items = 0;
+    let mut feed = || {
+        for piece in stream.chunks(1_000) {
+            parser.buffer().extend_from_slice(piece);
+            while parser.next().is_some() {
+                items += 1;
+            }
+        }
+    };
+    feed();
+    let count = allocations(|| (0..100).for_each(|_| feed()));
+    assert_eq!(items, 101 * 4);
+    assert_eq!(count, 0);
 }

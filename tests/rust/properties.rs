@@ -4,7 +4,9 @@
 use gemini_live_core::base64;
 use gemini_live_core::decode::ModelAudio;
 use gemini_live_core::encoder::Encoder;
+use gemini_live_core::mask;
 use gemini_live_core::pcm::{Defects, Interleaved, Sample};
+use gemini_live_core::websocket::{opcode, unmask};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -182,8 +184,10 @@ fn encode_split<T: Sample>(
 ) -> (Vec<u8>, Defects) {
     let mut encoder = Encoder::new(16_000, chunk).expect("in range");
     let mut pcm = Vec::new();
-    let mut payload = |message: &[u8]| {
-        let message: Value = serde_json::from_slice(message).expect("a message is JSON");
+    let mut payload = |frame: &[u8]| {
+        let (kind, message) = unmask(frame).expect("one whole masked frame");
+        assert_eq!(kind, opcode::TEXT);
+        let message: Value = serde_json::from_slice(&message).expect("a message is JSON");
         let text = message["realtimeInput"]["audio"]["data"]
             .as_str()
             .expect("a message has data");
@@ -207,12 +211,13 @@ fn encode_split<T: Sample>(
     }
     let last = encoder
         .flush(|message| {
-            let mut out = vec![0; message.message_bytes()];
-            message.write(&mut out).map(|_| out)
+            let mut out = vec![0; message.frame_bytes()];
+            let key = mask::new_key().expect("entropy");
+            message.write_frame(key, &mut out).map(|_| out)
         })
         .expect("room was counted");
-    if let Some(message) = last {
-        payload(&message);
+    if let Some(frame) = last {
+        payload(&frame);
     }
     assert_eq!(encoder.pending_samples(), 0);
     (pcm, encoder.defects())
