@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from gemini_live._core import unmask
 from gemini_live.speech import Speech
 
 
 def samples(message):
-    return np.frombuffer(base64.b64decode(json.loads(message)["realtimeInput"]["audio"]["data"]), "<i2")
+    return np.frombuffer(base64.b64decode(json.loads(unmask(message))["realtimeInput"]["audio"]["data"]), "<i2")
 
 
 class Taker:
@@ -45,7 +46,7 @@ def test_another_rate_flushes_the_old_and_keeps_the_order():
     speech.feed(np.full(100, 1, np.int16), 16_000, take)
     speech.feed(np.full(960, 2, np.int16), 48_000, take)
     assert [len(samples(message)) for message in take.messages] == [100, 960]
-    assert b"rate=48000" in take.messages[1]
+    assert b"rate=48000" in unmask(take.messages[1])
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 44_100, 48_000])

@@ -111,8 +111,8 @@ def test_a_message_that_the_outbox_forgets_is_reported():
         honest = outbox.next_to_write
 
         def forgetful(now):
-            payload = honest(now)
-            return honest(now) if payload is not None and b"#000002" in payload else payload
+            frame = honest(now)
+            return honest(now) if frame is not None and b"#000002" in message_of(frame) else frame
 
         outbox.next_to_write = forgetful
 
