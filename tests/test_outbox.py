@@ -399,7 +399,7 @@ class AgainstAModel(RuleBasedStateMachine):
     def write_through(self):
         self.number += 1
         self.in_flight.append((self.number, "audio", self.now, False))
-        self.real.write_through(self.now, frame(b"%d" % self.number), 0.02)
+        self.real.write_through(frame(b"%d" % self.number), 0.02)
 
     def _expire(self):
         kept = [one for one in self.waiting if one[1] != "audio" or one[3] or self.now < one[2] + 1.0]

@@ -194,7 +194,7 @@ class SetupComplete(Event, frozen=True, kw_only=True):
     voice_consent_signature: str | None = None
 
 
-class ModelAudio(Event, frozen=True, kw_only=True):
+class ModelAudio(Event, frozen=True, kw_only=True, gc=False):  # bytes and numbers can be no part of a cycle
     """A piece of the answer: 16-bit little-endian mono PCM, usually 24 kHz and faster than real time.
 
     Attributes:

@@ -68,6 +68,11 @@ class Cursor:
             finally:
                 self._waiter = None
 
+    @property
+    def started(self) -> bool:
+        """Whether anybody has read from it, or it keeps everything in any case."""
+        return self._max_unread is None
+
     def next_now(self) -> Event | None:
         """The next event if there is one already."""
         if self._lagged:

@@ -60,11 +60,8 @@ class Inbox:
         self._most_s = most_s
         self._batch = Batch()
         self._lock = threading.Lock()  # held for as long as an append takes
-
-    @property
-    def waiting(self) -> int:
+        self.waiting = 0
         """Messages that the loop has not taken yet."""
-        return len(self._batch.handed)
 
     def put(self, kind: Literal["audio", "video"], payload: bytes, duration_s: float = 0.0) -> bool:
         """Hand a message in, from any thread.
@@ -81,12 +78,13 @@ class Inbox:
             batch.handed.append(Handed(now, kind, payload, duration_s))
             if now - batch.handed[0].at > self._most_s:
                 self._drop_expired(now)
+            self.waiting = len(batch.handed)
         if first:
             try:
                 self._loop.call_soon_threadsafe(self.drain)
             except RuntimeError:  # the loop is closed
                 with self._lock:
-                    self._batch = Batch()
+                    self._batch, self.waiting = Batch(), 0
                 return False
         return True
 
@@ -105,6 +103,6 @@ class Inbox:
     def drain(self) -> None:
         """Take everything, in the loop's thread."""
         with self._lock:
-            batch, self._batch = self._batch, Batch()
+            batch, self._batch, self.waiting = self._batch, Batch(), 0
         if batch.handed:
             self._take(batch)

@@ -115,6 +115,7 @@ class Outbox:
         self._written: deque[_Entry] = deque()  # not acknowledged, oldest first
         self._written_bytes = 0
         self._index = 0
+        self._booked = 0  # what was written through after this index is audio that the accounts do not know yet
         self._fates = _Fates()
         self._overflow = Counter[str]()  # written on this connection before everything in _written, as numbers only
         self.waiting = 0
@@ -152,26 +153,28 @@ class Outbox:
         else:
             self._control_bytes += len(payload)
 
-    def write_through(self, now: float, payload: bytes, duration_s: float) -> None:
-        """Take a chunk that leaves in the same moment, because nothing else waits: accepted and written in one."""
-        fates = self._fates
-        fates.accepted["audio"] += 1
-        fates.written["audio"] += 1
-        self.bytes_written += len(payload)
+    def write_through(self, payload: bytes, duration_s: float) -> None:
+        """Take a chunk that leaves in the same moment, because nothing else waits: accepted and written in one.
+
+        Nearly all audio goes this way, so it is only counted here, and booked when somebody looks.
+        """
         self._index += 1
-        written = self._written
+        self.bytes_written += len(payload)
         if self._replayable:
-            entry = _Entry("audio", payload, duration_s, now)
-            entry.waiting = False
-            self._remember(entry)
-        elif written and written[-1].kind == "audio":
-            last = written[-1]
-            last.count += 1
-            last.index = self._index
-        else:
-            entry = _Entry("audio", b"", duration_s, now)
-            entry.waiting = False
-            self._remember(entry)
+            self._book(payload, duration_s)
+
+    def _book(self, payload: bytes = b"", duration_s: float = 0.0) -> None:
+        """Enter what was written through into the accounts."""
+        count = self._index - self._booked
+        if not count:
+            return
+        self._booked = self._index
+        self._fates.accepted["audio"] += count
+        self._fates.written["audio"] += count
+        entry = _Entry("audio", payload, duration_s, 0.0)  # its age is of no interest: it has not waited
+        entry.waiting = False
+        entry.count = count
+        self._remember(entry)
 
     def accept_expired(self, kind: Literal["audio", "video"], count: int, duration_s: float = 0.0) -> None:
         """Take note of messages that were accepted elsewhere and got too old there."""
@@ -200,6 +203,7 @@ class Outbox:
         return None
 
     def _wrote(self, entry: _Entry, now: float) -> None:
+        self._book()
         self._stop_waiting(entry, now)
         self._fates.written[entry.kind] += 1
         self.bytes_written += len(entry.payload)
@@ -212,17 +216,19 @@ class Outbox:
             # the oldest waiting message overall is also the oldest waiting audio
             self._audio.popleft()
         self._index += 1
+        self._booked = self._index
         if not self._may_be_repeated(entry):
             entry.payload = b""
-            last = self._written[-1] if self._written else None
-            if last is not None and last.kind == entry.kind and last.doubtful == entry.doubtful and not last.payload:
-                last.count += 1
-                last.index = self._index
-                return
         self._remember(entry)
 
     def _remember(self, entry: _Entry) -> None:
+        """Keep an entry until it is confirmed; what only counts goes to the one before, if that is of the same kind."""
         entry.index = self._index
+        last = self._written[-1] if self._written else None
+        if last is not None and last.kind == entry.kind and not last.payload and not entry.payload:
+            last.count += entry.count
+            last.index = self._index
+            return
         self._written.append(entry)
         self._written_bytes += len(entry.payload)
         while self._too_much_to_remember():
@@ -260,15 +266,17 @@ class Outbox:
     @property
     def unacknowledged(self) -> bool:
         """Whether anything was written on this connection that nobody has confirmed."""
-        return bool(self._written)
+        return bool(self._written) or self._index > self._booked
 
     @property
     def has_forgotten(self) -> bool:
         """Whether something written on this connection can neither be confirmed one by one nor be replayed."""
+        self._book()
         return bool(self._overflow)
 
     def acknowledge(self, index: int) -> None:
         """Settle this connection's messages up to ``index``, counted from 1."""
+        self._book()
         confirmed = Counter[str]()
         # the overflow was written before whatever is remembered
         overflow_ends_at = self._written[0].index - self._written[0].count if self._written else self._index
@@ -299,7 +307,8 @@ class Outbox:
         Args:
             resumable: the next connection may continue from the state that the acknowledgements speak of.
         """
-        self._index = 0
+        self._book()
+        self._index = self._booked = 0
         kinds = Counter[str](self._overflow)
         self._overflow.clear()
         kept = deque[_Entry]()
@@ -336,7 +345,7 @@ class Outbox:
         Returns:
             How many messages will be written again.
         """
-        self._index = 0
+        self._index = self._booked = 0
         count = len(self._written)
         while self._written:
             entry = self._written.pop()
@@ -424,12 +433,14 @@ class Outbox:
     @property
     def counts(self) -> KindStats:
         """Messages by fate, of all kinds."""
+        self._book()
         fates = self._fates
         return KindStats(**{name: getattr(fates, name).total() for name in KindStats.__struct_fields__})
 
     @property
     def counts_by_kind(self) -> dict[str, KindStats]:
         """The same for each kind that there was."""
+        self._book()
         fates = self._fates
         return {
             kind: KindStats(**{name: getattr(fates, name)[kind] for name in KindStats.__struct_fields__})

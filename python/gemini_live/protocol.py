@@ -286,16 +286,10 @@ class Protocol:
             self._send_ping(now)
         self._report_dropped()
 
-    def write_through(self, now: float, payload: bytes, duration_s: float) -> bool:
-        """`submit` for a chunk of audio that can leave at once, which is what nearly all do.
-
-        Returns:
-            Whether it counts as written, and is now to be handed to the connection; if not, it was not taken.
-        """
-        if self.state is not State.OPEN or self._paused or self.outbox.waiting or self._decisions:
-            return False
-        self.outbox.write_through(now, payload, duration_s)
-        return True
+    @property
+    def passes_through(self) -> bool:
+        """Whether nothing stands between a message and the connection: audio may be written, and counted, directly."""
+        return self.state is State.OPEN and not self._paused and not self.outbox.waiting and not self._decisions
 
     def take_over(self, now: float, unsent: Sequence[Unsent], pending_calls: Sequence[FunctionCall]) -> None:
         """Go on where another process stopped; before `start`."""

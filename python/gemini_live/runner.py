@@ -61,6 +61,7 @@ class Runner:
         fanout: Fanout,
     ) -> None:
         self.protocol = decide
+        self._outbox = decide.outbox
         self._config = config
         self._address = address
         self._dial = dial
@@ -68,11 +69,13 @@ class Runner:
         self._loop = fanout.loop = asyncio.get_running_loop()
         self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
         self._transport: Transport | None = None
+        self._express: Callable[[bytes], None] | None = None  # writes audio that nothing else goes before
         self._dropped: Transport | None = None  # given up, not quite gone
         self._dialling: asyncio.Timeout | None = None
         self._chore: protocol.Dial | protocol.HangUp | None = None
         self._chore_given = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # uvloop's handles do not say when they are due
         self._cause: BaseException | None = None  # of the last failed dial
         self._changed: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -159,19 +162,13 @@ class Runner:
         self._carry_out()
 
     def submit_audio(self, payload: bytes, duration_s: float) -> None:
-        """`submit` for a chunk of audio, of which there are many."""
-        decide, transport = self.protocol, self._transport
-        unconfirmed = decide.outbox.unacknowledged
-        if (
-            transport is None
-            or self.inbox.waiting
-            or not decide.write_through(self._loop.time(), payload, duration_s)
-        ):
+        """`submit` for a chunk of audio, of which there are many: mostly straight to the connection."""
+        write = self._express
+        if write is None or self.inbox.waiting:
             self.submit("audio", payload, duration_s)
-            return
-        transport.write(payload)
-        if not unconfirmed:
-            self._set_timer()  # from the first one on there is something to be confirmed
+        else:
+            self._outbox.write_through(payload, duration_s)
+            write(payload)
 
     def _take_handed(self, batch: Batch) -> None:
         outbox = self.protocol.outbox
@@ -309,6 +306,7 @@ class Runner:
 
     def writing_paused(self) -> None:
         """The connection has enough to do."""
+        self._express = None
         self.protocol.writing_paused()
 
     def writing_resumed(self) -> None:
@@ -331,11 +329,15 @@ class Runner:
     # --- decisions ---
 
     def _carry_out(self) -> None:
+        self._express = None
         while decisions := self.protocol.decisions():
             for decision in decisions:
                 self._carry_out_one(decision)
             self.protocol.batch_written(self._loop.time())
         self._set_timer()
+        # With nothing unconfirmed there is no timer yet for its confirmation: that one chunk goes the long way.
+        if self._transport is not None and self.protocol.passes_through and self._outbox.unacknowledged:
+            self._express = self._transport.write
         if self._changed:
             changed, self._changed = self._changed, []
             for future in changed:
@@ -379,7 +381,8 @@ class Runner:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-        elif self._timer is None or deadline < self._timer.when():
+        elif self._timer is None or deadline < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_at(deadline, self._time_passed, deadline)
+            self._timer_at = deadline

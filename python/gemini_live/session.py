@@ -86,7 +86,7 @@ class Session:
         self._config = config
         self._endpoint = endpoint
         self._fanout = fanout
-        self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
+        self._own_events: Cursor | None = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
         self._speech = Speech(config.chunk_ms)
         self._tools = tools
         self._recorder = recorder
@@ -337,14 +337,25 @@ class Session:
 
         It misses no event but audio, and of that only what lies more than five minutes behind, with a `Lagged` that
         counts it. It keeps the session alive. Close it, or let go of it, when you stop reading.
+
+        The session keeps nothing any more for an iteration of its own that has not begun: should it begin later, it
+        begins there.
         """
+        if self._own_events is not None and not self._own_events.started:
+            self._own_events.close()
+            self._own_events = None
         return self._fanout.join(self)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        return await self._own_events.__anext__()
+        return await self._iterated().__anext__()
+
+    def _iterated(self) -> Cursor:
+        if self._own_events is None:
+            self._own_events = self._fanout.join()
+        return self._own_events
 
     async def next_event(self) -> Event:
         """Wait for one event, for those who do not iterate.
@@ -353,7 +364,7 @@ class Session:
             SessionClosed: the session has ended and everything was read.
         """
         try:
-            return await self._own_events.__anext__()
+            return await self._iterated().__anext__()
         except StopAsyncIteration:
             raise self._session_closed() from None
 
