@@ -26,7 +26,7 @@ use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{ffi, intern, prelude::*};
 
-use crate::pcm::{Block, Defects, MAX_CHANNELS, SAMPLE_BYTES, Sample, convert};
+use crate::pcm::{Block, Defects, MAX_CHANNELS, SAMPLE_BYTES, Sample, convert, mix};
 
 /// Why an object is not taken. The binding turns it into an exception.
 pub enum Fault {
@@ -344,26 +344,85 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Convert by way of a piece of scratch memory that stays in the first-level cache.
+    /// Hand the items of so many samples to `take`, piece by piece, by way of scratch memory that stays in the
+    /// first-level cache; with each piece goes the number of the sample that it begins with, counted from `start`.
     ///
     /// # Safety
     ///
     /// As for [`Self::copy_items`].
-    unsafe fn convert<T: Sample>(&self, start: usize, pcm: &mut [u8]) -> Defects {
+    unsafe fn pieces<T: Sample>(
+        &self,
+        start: usize,
+        samples: usize,
+        mut take: impl FnMut(&[T], usize) -> Defects,
+    ) -> Defects {
         const SCRATCH_ITEMS: usize = 8 * MAX_CHANNELS; // at least eight samples, 2 KiB of float32
         let mut scratch = [T::ZERO; SCRATCH_ITEMS];
         let samples_at_once = SCRATCH_ITEMS / self.channels;
-        let mut start = start;
+        let mut done = 0;
         let mut defects = Defects::default();
-        for pcm in pcm.chunks_mut(samples_at_once * SAMPLE_BYTES) {
-            let samples = pcm.len() / SAMPLE_BYTES;
-            let items = &mut scratch[..samples * self.channels]; // at most `samples_at_once` rows
+        while done < samples {
+            let now = samples_at_once.min(samples - done);
+            let items = &mut scratch[..now * self.channels];
             // SAFETY: the caller's promise, for a part of the same samples.
-            unsafe { self.copy_items(start, items) };
-            defects += convert(items, self.channels, pcm);
-            start += samples;
+            unsafe { self.copy_items(start + done, items) };
+            defects += take(items, done);
+            done += now;
         }
         defects
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::copy_items`].
+    unsafe fn convert<T: Sample>(&self, start: usize, pcm: &mut [u8]) -> Defects {
+        let samples = pcm.len() / SAMPLE_BYTES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.pieces(start, samples, |items: &[T], done| {
+                convert(items, self.channels, &mut pcm[done * SAMPLE_BYTES..])
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::copy_items`].
+    unsafe fn downmix<T: Sample>(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.pieces(start, mixed.len(), |items: &[T], done| {
+                mix(items, self.channels, &mut mixed[done..])
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The samples are there.
+    unsafe fn downmix_wire(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        const AT_ONCE: usize = 512;
+        let mut defects = Defects::default();
+        let mut bytes = [0; AT_ONCE * SAMPLE_BYTES];
+        let mut start = start;
+        for mixed in mixed.chunks_mut(AT_ONCE) {
+            let bytes = &mut bytes[..mixed.len() * SAMPLE_BYTES];
+            // SAFETY: the caller's promise; a byte has the size of an item, or the block is contiguous.
+            unsafe { self.copy_items::<u8>(start, bytes) };
+            let (pairs, _) = bytes.as_chunks();
+            let mut samples = [0; AT_ONCE];
+            for (sample, pair) in samples.iter_mut().zip(pairs) {
+                *sample = i16::from_le_bytes(*pair);
+            }
+            defects += mix(&samples, 1, mixed);
+            start += mixed.len();
+        }
+        defects
+    }
+
+    /// The contract of [`Block`]. Checked, because memory safety hangs on it; its users keep it.
+    fn check(&self, start: usize, wanted: usize) {
+        assert!(start <= self.rows && wanted <= self.rows - start);
     }
 
     /// The addresses between which all items lie.
@@ -388,8 +447,7 @@ impl Block for Samples<'_> {
 
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects {
         let wanted = pcm.len() / SAMPLE_BYTES;
-        // The trait's contract. Checked, because memory safety hangs on it; the encoder keeps it.
-        assert!(start <= self.rows && wanted <= self.rows - start);
+        self.check(start, wanted);
         let (pcm, _) = pcm.split_at_mut(wanted * SAMPLE_BYTES);
         // SAFETY: the samples are there, and each format goes with the type of its items: for any bit pattern a value.
         unsafe {
@@ -406,7 +464,26 @@ impl Block for Samples<'_> {
             }
         }
     }
+
+    fn mix(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        self.check(start, mixed.len());
+        // SAFETY: as in `read`.
+        unsafe {
+            match self.format {
+                Format::Wire | Format::WireBytes => self.downmix_wire(start, mixed),
+                Format::I16 => self.downmix::<i16>(start, mixed),
+                Format::I32 => self.downmix::<i32>(start, mixed),
+                Format::U8 => self.downmix::<u8>(start, mixed),
+                Format::F32 => self.downmix::<f32>(start, mixed),
+                Format::F64 => self.downmix::<f64>(start, mixed),
+            }
+        }
+    }
 }
+
+// SAFETY: `data` is only read, and stays valid while the buffer is held, with or without the interpreter; that others
+// may write there meanwhile is provided for, see above.
+unsafe impl Sync for Samples<'_> {}
 
 /// Borrow `out` for writing, for the duration of `action`. It must not be the memory that `samples` are read from.
 pub fn with_writable_bytes<R>(

@@ -47,6 +47,11 @@ pub trait Block {
     ///
     /// What is wanted must be there: `start + pcm.len() / SAMPLE_BYTES <= samples()`.
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects;
+
+    /// Downmix the samples from `start` on without rounding, one to each place of `mixed`, for a filter.
+    ///
+    /// What is wanted must be there, as for [`Self::read`].
+    fn mix(&self, start: usize, mixed: &mut [f32]) -> Defects;
 }
 
 /// One of the accepted sample formats.
@@ -60,6 +65,9 @@ pub trait Sample: Copy {
 
     /// Exact for every format.
     fn widen(self) -> f64;
+
+    /// At full scale ±1, to 24 bits.
+    fn narrow(self) -> f32;
 
     /// Convert one channel.
     fn mono(samples: &[Self], pcm: &mut [u8]) -> Defects {
@@ -81,6 +89,10 @@ impl Sample for i16 {
         f64::from(self)
     }
 
+    fn narrow(self) -> f32 {
+        f32::from(self) / 32_768.0
+    }
+
     /// Bit for bit.
     fn mono(samples: &[Self], pcm: &mut [u8]) -> Defects {
         let (pairs, _) = pcm.as_chunks_mut::<SAMPLE_BYTES>();
@@ -99,6 +111,11 @@ impl Sample for i32 {
     fn widen(self) -> f64 {
         f64::from(self)
     }
+
+    #[expect(clippy::cast_precision_loss, reason = "24 of 32 bits are 144 dB")]
+    fn narrow(self) -> f32 {
+        self as f32 / 2_147_483_648.0
+    }
 }
 
 impl Sample for u8 {
@@ -109,6 +126,10 @@ impl Sample for u8 {
     fn widen(self) -> f64 {
         f64::from(self)
     }
+
+    fn narrow(self) -> f32 {
+        (f32::from(self) - 128.0) / 128.0
+    }
 }
 
 impl Sample for f32 {
@@ -118,6 +139,10 @@ impl Sample for f32 {
 
     fn widen(self) -> f64 {
         f64::from(self)
+    }
+
+    fn narrow(self) -> f32 {
+        self
     }
 
     /// A multiplication by a power of two is as exact in f32 as in f64, and twice as many samples fit a vector.
@@ -151,6 +176,14 @@ impl Sample for f64 {
 
     fn widen(self) -> f64 {
         self
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "24 bits are 144 dB; beyond the range of f32 is infinite"
+    )]
+    fn narrow(self) -> f32 {
+        self as f32
     }
 }
 
@@ -214,6 +247,48 @@ fn mixed(means: impl Iterator<Item = f64>, silence: f64, scale: f64, pcm: &mut [
     }
 }
 
+/// Downmix interleaved channels to f32 at full scale ±1, as many samples as both slices hold.
+///
+/// A filter remembers what it is given, so what it could not forget again is kept from it: NaN gives 0 and is counted,
+/// and beyond eight times full scale (infinity, say) is limited to that. Saturation is for after the filter.
+pub fn mix<T: Sample>(interleaved: &[T], channels: usize, mixed: &mut [f32]) -> Defects {
+    match channels {
+        0 => Defects::default(),
+        1 => bounded(interleaved.iter().map(|sample| sample.narrow()), mixed),
+        2 => {
+            let (frames, _) = interleaved.as_chunks::<2>();
+            let mean = |[left, right]: &[T; 2]| (left.narrow() + right.narrow()) * 0.5;
+            bounded(frames.iter().map(mean), mixed)
+        }
+        _ => {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a number of channels is far below 2^24"
+            )]
+            let share = 1.0 / channels as f32;
+            let means = interleaved
+                .chunks_exact(channels)
+                .map(|frame| frame.iter().map(|sample| sample.narrow()).sum::<f32>() * share);
+            bounded(means, mixed)
+        }
+    }
+}
+
+fn bounded(means: impl Iterator<Item = f32>, mixed: &mut [f32]) -> Defects {
+    const HEADROOM: f32 = 8.0;
+    let mut nan = 0_u32;
+    for (place, mean) in zip(mixed, means) {
+        nan += u32::from(mean.is_nan());
+        let value = if mean.is_nan() { 0.0 } else { mean };
+        let value = if value < HEADROOM { value } else { HEADROOM };
+        *place = if value > -HEADROOM { value } else { -HEADROOM };
+    }
+    Defects {
+        nan: nan.into(),
+        clipped: 0,
+    }
+}
+
 /// A block in Rust's own memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Interleaved<'a, T> {
@@ -237,6 +312,11 @@ impl<T: Sample> Block for Interleaved<'_, T> {
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects {
         let rest = self.frames.get(start * self.channels..).unwrap_or_default();
         convert(rest, self.channels, pcm)
+    }
+
+    fn mix(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        let rest = self.frames.get(start * self.channels..).unwrap_or_default();
+        mix(rest, self.channels, mixed)
     }
 }
 

@@ -16,7 +16,8 @@ use crate::decode::ModelAudio;
 use crate::encoder::{Encoder, MAX_RATE_HZ, Message, NotTaken};
 use crate::envelope::Envelope;
 use crate::mask::{self, NoEntropy};
-use crate::pcm::Block;
+use crate::pcm::{Block, SAMPLE_BYTES};
+use crate::resample::{self, Resampler as Filter};
 use crate::websocket::{self, Item, Parser};
 
 #[pymodule(gil_used = false)]
@@ -25,8 +26,8 @@ mod _core {
 
     #[pymodule_export]
     use super::{
-        AudioEncoder, Close, FrameReader, Ping, Pong, Violation, decode_audio, decode_base64,
-        encode_frame, encode_video, unmask,
+        AudioEncoder, Close, FrameReader, Ping, Pong, Resampler, Violation, decode_audio,
+        decode_base64, encode_frame, encode_video, unmask,
     };
 
     #[pymodule_init]
@@ -222,6 +223,107 @@ impl AudioEncoder {
             "AudioEncoder(rate_hz={}, chunk_samples={})",
             encoder.rate_hz(),
             encoder.chunk_samples()
+        )
+    }
+}
+
+/// From so many input samples on, the GIL is given up: some 150 µs of work. To get it back from a busy thread takes up to
+/// a switch interval, 5 ms, which no callback's block must pay.
+const LONG_BLOCK: usize = 48_000;
+
+#[pyclass(frozen, module = "gemini_live._core")]
+struct Resampler {
+    filter: Mutex<Filter>,
+    rate_in_hz: u32,
+    rate_out_hz: u32,
+    delay_s: f64,
+}
+
+impl Resampler {
+    /// See [`AudioEncoder::lock`].
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Filter> {
+        self.filter
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Resampler {
+    #[new]
+    #[pyo3(
+        signature = (rate_in_hz, rate_out_hz),
+        text_signature = "(rate_in_hz, rate_out_hz)"
+    )]
+    fn new(rate_in_hz: Count, rate_out_hz: Count) -> PyResult<Self> {
+        let checked = |name, count: Count| match count.0 {
+            Some(rate_hz @ resample::MIN_RATE_HZ..=resample::MAX_RATE_HZ) => Ok(rate_hz),
+            other => Err(PyValueError::new_err(format!(
+                "{name} must be {} to {}{}",
+                resample::MIN_RATE_HZ,
+                resample::MAX_RATE_HZ,
+                other.map_or_else(String::new, |rate_hz| format!(", not {rate_hz}"))
+            ))),
+        };
+        let rate_in_hz = checked("rate_in_hz", rate_in_hz)?;
+        let rate_out_hz = checked("rate_out_hz", rate_out_hz)?;
+        let filter = Filter::new(rate_in_hz, rate_out_hz)
+            .ok_or_else(|| PyValueError::new_err("a rate is out of range"))?;
+        Ok(Self {
+            delay_s: filter.delay_s(),
+            filter: Mutex::new(filter),
+            rate_in_hz,
+            rate_out_hz,
+        })
+    }
+
+    #[getter]
+    fn rate_in_hz(&self) -> u32 {
+        self.rate_in_hz
+    }
+
+    #[getter]
+    fn rate_out_hz(&self) -> u32 {
+        self.rate_out_hz
+    }
+
+    #[getter]
+    fn delay_s(&self) -> f64 {
+        self.delay_s
+    }
+
+    #[pyo3(signature = (block, /))]
+    fn feed<'py>(&self, block: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let py = block.py();
+        with_samples(block, |samples| {
+            let mut held = self.lock(py);
+            let filter: &mut Filter = &mut held; // a guard must not change threads, and what is detached might
+            let bytes = filter.outputs(samples.samples()) * SAMPLE_BYTES;
+            new_bytes(py, bytes, |pcm| {
+                let mut feed = || filter.feed(samples, pcm);
+                if samples.samples() < LONG_BLOCK {
+                    feed();
+                } else {
+                    py.detach(feed);
+                }
+                Ok(())
+            })
+        })
+    }
+
+    #[pyo3(signature = ())]
+    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut filter = self.lock(py);
+        new_bytes(py, filter.tail() * SAMPLE_BYTES, |pcm| {
+            filter.flush(pcm);
+            Ok(())
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Resampler(rate_in_hz={}, rate_out_hz={})",
+            self.rate_in_hz, self.rate_out_hz
         )
     }
 }

@@ -20,6 +20,7 @@ __all__ = [
     "FrameReader",
     "Ping",
     "Pong",
+    "Resampler",
     "Violation",
     "decode_audio",
     "decode_base64",
@@ -96,6 +97,48 @@ class AudioEncoder:
         """
     def flush(self) -> bytes | None:
         """Return the frame of what is carried over, shorter than a chunk, or ``None`` if nothing is."""
+
+@final
+class Resampler:
+    """Converts a stream of samples from one rate to another, with a delay below 3 ms.
+
+    A polyphase FIR of linear phase whose delay is taken out: output ``k`` is the signal at the time ``k / rate_out_hz``
+    after the first sample. With ``f`` half the lower rate, it is flat within 0.1 dB to 7/8 of ``f`` (from 16 kHz on;
+    to 3.28 kHz at 8 kHz) and at least 80 dB down from ``f`` on. Between equal rates the samples pass through as they
+    are. The result is the same, bit for bit, however the stream is cut into blocks. Safe to share between threads;
+    each call is atomic, and with a second of samples or more it lets other threads run meanwhile.
+
+    Args:
+        rate_in_hz: samples per second of the blocks, 8,000 to 192,000.
+        rate_out_hz: samples per second of what is returned, in the same range.
+
+    Raises:
+        ValueError: a rate out of range.
+    """
+
+    def __new__(cls, rate_in_hz: int, rate_out_hz: int) -> Resampler: ...
+    @property
+    def rate_in_hz(self) -> int: ...
+    @property
+    def rate_out_hz(self) -> int: ...
+    @property
+    def delay_s(self) -> float:
+        """How long a sample is held back, in seconds of the signal: what comes after it is needed to compute it."""
+    def feed(self, block: _Samples, /) -> bytes:
+        """Take a block; return the samples that it completes, 16-bit little-endian mono.
+
+        Args:
+            block: as for `AudioEncoder.encode`: ``int16`` mono, or anything else that is accepted there; channels are
+                averaged, and what is not 16-bit is rounded once, after the filter.
+
+        Raises:
+            TypeError, ValueError: as from `AudioEncoder.encode`; the block was then not taken.
+        """
+    def flush(self) -> bytes:
+        """Return what is held back, as if silence followed, and start anew.
+
+        With it, ``n`` samples have given ``ceil(n * rate_out_hz / rate_in_hz)`` in all.
+        """
 
 def encode_video(image: Buffer, mime_type: str, /) -> bytes:
     """Write an encoded image as a ``realtimeInput`` message, framed.
