@@ -10,6 +10,7 @@
 //!
 //! | module     | subject                                                             |
 //! |------------|---------------------------------------------------------------------|
+//! | [`g711`]   | the telephone's eight bits                                          |
 //! | [`pcm`]    | sample formats to 16 bits: downmix, rounding, saturation, NaN       |
 //! | [`base64`] | exact lengths; encode and decode into the caller's slice            |
 //! | [`envelope`] | the `realtimeInput` JSON around base64, written once              |
@@ -31,6 +32,7 @@ pub mod decode;
 pub mod encoder;
 pub mod envelope;
 mod filter;
+pub mod g711;
 pub mod mask;
 pub mod pcm;
 pub mod resample;

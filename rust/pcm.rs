@@ -4,10 +4,13 @@
 //!
 //! | format | before rounding `v`                  | clips                | NaN |
 //! |--------|--------------------------------------|----------------------|-----|
-//! | `i16`  | `sum(x) / n`                         | never                | –   |
+//! | `i8`   | `sum(x) / n * 256`                   | never                | –   |
+//! | `i16`, µ-law, A-law | `sum(x) / n`            | never                | –   |
 //! | `i32`  | `sum(x) / n / 65536`                 | never                | –   |
 //! | `u8`   | `(sum(x) / n - 128) * 256`           | never                | –   |
-//! | `f32`, `f64` | `sum(x) / n * 32768`           | beyond ±32768        | any channel NaN, or +∞ and −∞ together |
+//! | `u16`  | `sum(x) / n - 32768`                 | never                | –   |
+//! | `u32`  | `(sum(x) / n - 2147483648) / 65536`  | never                | –   |
+//! | `f16`, `f32`, `f64` | `sum(x) / n * 32768`    | beyond ±32768        | any channel NaN, or +∞ and −∞ together |
 //!
 //! `y = min(max(rint(v), -32768), 32767)`, with `rint` to the nearest and ties to even; NaN gives 0. Hence one rounding,
 //! after the downmix, and `NumPy` computes the same in one line. +1.0 is full scale and becomes 32767; it is not *beyond*
@@ -67,7 +70,13 @@ pub trait Sample: Copy {
     fn widen(self) -> f64;
 
     /// At full scale ±1, to 24 bits.
-    fn narrow(self) -> f32;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "24 bits are 144 dB; beyond the range of f32 is infinite"
+    )]
+    fn narrow(self) -> f32 {
+        ((self.widen() - Self::SILENCE) * (Self::SCALE / FULL_SCALE)) as f32
+    }
 
     /// Convert one channel.
     fn mono(samples: &[Self], pcm: &mut [u8]) -> Defects {
@@ -103,34 +112,89 @@ impl Sample for i16 {
     }
 }
 
-impl Sample for i32 {
-    const ZERO: Self = 0;
+macro_rules! integer {
+    ($integer:ty, silence $silence:literal, scale $scale:expr) => {
+        impl Sample for $integer {
+            const ZERO: Self = 0;
+            const SILENCE: f64 = $silence;
+            const SCALE: f64 = $scale;
+
+            fn widen(self) -> f64 {
+                f64::from(self)
+            }
+        }
+    };
+}
+
+integer!(i8, silence 0.0, scale 256.0);
+integer!(i32, silence 0.0, scale 1.0 / 65_536.0);
+integer!(u8, silence 128.0, scale 256.0);
+integer!(u16, silence 32_768.0, scale 1.0);
+integer!(u32, silence 2_147_483_648.0, scale 1.0 / 65_536.0);
+
+/// A float of 16 bits, as IEEE 754 has it: a sign, five bits of exponent, ten of mantissa.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct F16(pub u16);
+
+impl Sample for F16 {
+    const ZERO: Self = Self(0);
     const SILENCE: f64 = 0.0;
-    const SCALE: f64 = 1.0 / 65_536.0;
+    const SCALE: f64 = FULL_SCALE;
 
     fn widen(self) -> f64 {
-        f64::from(self)
+        f64::from(self.narrow())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "24 of 32 bits are 144 dB")]
+    /// The same fields in an f32 are a number that is 2^112 too small, denormal or not.
     fn narrow(self) -> f32 {
-        self as f32 / 2_147_483_648.0
+        const UP: f32 = f32::from_bits((127 + 112) << 23);
+        const SPECIAL: u32 = 0x7f80_0000;
+        let fields = u32::from(self.0 & 0x7fff) << 13;
+        let magnitude = if self.0 & 0x7c00 == 0x7c00 {
+            f32::from_bits(fields | SPECIAL)
+        } else {
+            f32::from_bits(fields) * UP
+        };
+        if self.0 & 0x8000 == 0 {
+            magnitude
+        } else {
+            -magnitude
+        }
     }
 }
 
-impl Sample for u8 {
-    const ZERO: Self = 0;
-    const SILENCE: f64 = 128.0;
-    const SCALE: f64 = 256.0;
+/// A sample in the byte order of other machines.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Swapped<T>(pub T);
 
-    fn widen(self) -> f64 {
-        f64::from(self)
-    }
+macro_rules! swapped {
+    ($($sample:ty: $swap:expr),+) => {
+        $(
+            impl Sample for Swapped<$sample> {
+                const ZERO: Self = Self(<$sample>::ZERO);
+                const SILENCE: f64 = <$sample>::SILENCE;
+                const SCALE: f64 = <$sample>::SCALE;
 
-    fn narrow(self) -> f32 {
-        (f32::from(self) - 128.0) / 128.0
-    }
+                fn widen(self) -> f64 {
+                    let swap: fn($sample) -> $sample = $swap;
+                    swap(self.0).widen()
+                }
+            }
+        )+
+    };
 }
+
+swapped!(
+    i16: i16::swap_bytes,
+    i32: i32::swap_bytes,
+    u16: u16::swap_bytes,
+    u32: u32::swap_bytes,
+    F16: |sample| F16(sample.0.swap_bytes()),
+    f32: |sample| f32::from_bits(sample.to_bits().swap_bytes()),
+    f64: |sample| f64::from_bits(sample.to_bits().swap_bytes())
+);
 
 impl Sample for f32 {
     const ZERO: Self = 0.0;
@@ -176,14 +240,6 @@ impl Sample for f64 {
 
     fn widen(self) -> f64 {
         self
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "24 bits are 144 dB; beyond the range of f32 is infinite"
-    )]
-    fn narrow(self) -> f32 {
-        self as f32
     }
 }
 

@@ -188,6 +188,13 @@ impl Resampler {
         usize::try_from(end.div_ceil(step)).unwrap_or(usize::MAX)
     }
 
+    /// The most that [`Self::tail`] can be.
+    #[must_use]
+    pub fn longest_tail(&self) -> usize {
+        let (phases, step) = (self.filter.phases as usize, self.filter.step as usize);
+        (self.filter.ahead * phases).div_ceil(step)
+    }
+
     /// How many samples [`Self::flush`] gives now.
     #[must_use]
     pub fn tail(&self) -> usize {
@@ -215,6 +222,17 @@ impl Resampler {
         self.filled = self.filter.taps - 1 - self.filter.ahead;
         self.inputs[..self.filled].fill(0.0);
         self.place = Place::default();
+    }
+
+    /// Go on where `other`, which has the same rates, is.
+    pub fn assume(&mut self, other: &Self) {
+        let needed = &other.inputs[other.place.at..other.filled];
+        self.filled = needed.len();
+        self.inputs[..self.filled].copy_from_slice(needed);
+        self.place = Place {
+            at: 0,
+            phase: other.place.phase,
+        };
     }
 
     /// Make room at the end of the inputs, by moving to the front what is still needed.
