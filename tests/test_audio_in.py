@@ -194,7 +194,7 @@ def test_a_long_block_is_sent_like_a_short_one():
 
 
 def test_an_hour_of_callbacks_loses_no_sample():
-    """512 samples at 44.1 kHz, as PortAudio delivers them: 310,078 callbacks, whose chunks are neither longer nor fewer.
+    """512 samples at 44.1 kHz, as PortAudio delivers them: 310,078 callbacks, all that they hold is sent.
 
     A sample that went missing, or came twice, would be missing from the sum, and shift the phase of all after it.
     """
