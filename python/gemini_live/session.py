@@ -113,8 +113,8 @@ class Session:
                 (silence in the middle); channels are averaged. Plain ``bytes`` are 16-bit little-endian mono. What is
                 beyond full scale saturates, NaN becomes silence. A `Blob` of such bytes, ours or the official SDK's,
                 says its rate itself.
-            rate_hz: samples per second, 8,000 to 192,000. What is not 16,000 is resampled here, with a delay below 3 ms;
-                ``int16`` mono at 16,000 is sent as it is. Another rate than before begins a new stream.
+            rate_hz: samples per second, 8,000 to 192,000. What is not 16,000 is resampled here, with a delay below
+                3 ms; ``int16`` mono at 16,000 is sent as it is. Another rate than before begins a new stream.
             layout: ``"channels_first"`` for blocks of shape ``(channels, n)``.
             encoding: ``"mulaw"`` or ``"alaw"`` for bytes of ITU-T G.711, as from the telephone.
 
