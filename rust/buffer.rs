@@ -26,7 +26,10 @@ use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{ffi, intern, prelude::*};
 
-use crate::pcm::{Block, Defects, MAX_CHANNELS, SAMPLE_BYTES, Sample, convert};
+use crate::g711::{ALaw, MuLaw};
+use crate::pcm::{
+    Block, Defects, F16, MAX_CHANNELS, SAMPLE_BYTES, Sample, Swapped, convert, mix,
+};
 
 /// Why an object is not taken. The binding turns it into an exception.
 pub enum Fault {
@@ -121,6 +124,26 @@ fn axis(view: &ffi::Py_buffer, axis: usize) -> Result<(usize, isize), Fault> {
         .map_err(|_| Fault::Type("the buffer has a negative length".to_owned()))
 }
 
+/// Which axis of a block with two is that of its channels.
+#[derive(Clone, Copy, Default)]
+pub enum Layout {
+    /// `(n, channels)`.
+    #[default]
+    ChannelsLast,
+    /// `(channels, n)`.
+    ChannelsFirst,
+}
+
+/// What bytes mean.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub enum Encoding {
+    /// As the dtype says; plain bytes are 16-bit little-endian mono.
+    #[default]
+    Pcm,
+    MuLaw,
+    ALaw,
+}
+
 /// The accepted items.
 #[derive(Clone, Copy)]
 enum Format {
@@ -128,15 +151,61 @@ enum Format {
     Wire,
     /// Single bytes, two of them a sample as on the wire, but with gaps.
     WireBytes,
+    I8,
     I16,
     I32,
     U8,
+    U16,
+    U32,
+    F16,
     F32,
     F64,
+    SwappedI16,
+    SwappedI32,
+    SwappedU16,
+    SwappedU32,
+    SwappedF16,
+    SwappedF32,
+    SwappedF64,
+    MuLaw,
+    ALaw,
 }
 
-const ACCEPTED: &str =
-    "int16, int32, uint8, float32, float64, or bytes of 16-bit little-endian mono PCM";
+/// Do something with the type of a format's items; with those of the wire, something else.
+macro_rules! by_type {
+    ($format:expr, wire => $wire:expr, $type:ident => $action:expr) => {{
+        macro_rules! with {
+            ($item:ty) => {{
+                type $type = $item;
+                $action
+            }};
+        }
+        match $format {
+            Format::Wire | Format::WireBytes => $wire,
+            Format::I8 => with!(i8),
+            Format::I16 => with!(i16),
+            Format::I32 => with!(i32),
+            Format::U8 => with!(u8),
+            Format::U16 => with!(u16),
+            Format::U32 => with!(u32),
+            Format::F16 => with!(F16),
+            Format::F32 => with!(f32),
+            Format::F64 => with!(f64),
+            Format::SwappedI16 => with!(Swapped<i16>),
+            Format::SwappedI32 => with!(Swapped<i32>),
+            Format::SwappedU16 => with!(Swapped<u16>),
+            Format::SwappedU32 => with!(Swapped<u32>),
+            Format::SwappedF16 => with!(Swapped<F16>),
+            Format::SwappedF32 => with!(Swapped<f32>),
+            Format::SwappedF64 => with!(Swapped<f64>),
+            Format::MuLaw => with!(MuLaw),
+            Format::ALaw => with!(ALaw),
+        }
+    }};
+}
+
+const ACCEPTED: &str = "int8, int16, int32, uint8, uint16, uint32, float16, float32, float64, or bytes of 16-bit \
+                        little-endian mono PCM";
 
 impl Format {
     /// From a format string of the `struct` module with one item.
@@ -146,25 +215,55 @@ impl Format {
         } else {
             b'<'
         };
+        let is_foreign = format
+            .first()
+            .is_some_and(|order| *order == foreign || (*order == b'!' && foreign == b'>'));
         let code = match format {
-            [order, ..] if *order == foreign || (*order == b'!' && foreign == b'>') => {
-                return Err(Fault::Type(
-                    "samples in the byte order of other machines are not accepted; convert them with \
-                     block.astype(block.dtype.newbyteorder('='))"
-                        .to_owned(),
-                ));
-            }
             [b'@' | b'=' | b'<' | b'>' | b'!', code @ ..] | code => code,
         };
-        match (code, item_bytes) {
-            (b"h", 2) => Ok(Self::I16),
-            (b"i" | b"l", 4) => Ok(Self::I32), // `l` is 32 bits on Windows, and wherever a byte order is stated
-            (b"B", 1) => Ok(Self::U8),
-            (b"f", 4) => Ok(Self::F32),
-            (b"d", 8) => Ok(Self::F64),
+        match (code, item_bytes, is_foreign) {
+            (b"b", 1, _) => Ok(Self::I8),
+            (b"B", 1, _) => Ok(Self::U8),
+            (b"h", 2, false) => Ok(Self::I16),
+            (b"h", 2, true) => Ok(Self::SwappedI16),
+            (b"H", 2, false) => Ok(Self::U16),
+            (b"H", 2, true) => Ok(Self::SwappedU16),
+            // `l` is 32 bits on Windows, and wherever a byte order is stated
+            (b"i" | b"l", 4, false) => Ok(Self::I32),
+            (b"i" | b"l", 4, true) => Ok(Self::SwappedI32),
+            (b"I" | b"L", 4, false) => Ok(Self::U32),
+            (b"I" | b"L", 4, true) => Ok(Self::SwappedU32),
+            (b"e", 2, false) => Ok(Self::F16),
+            (b"e", 2, true) => Ok(Self::SwappedF16),
+            (b"f", 4, false) => Ok(Self::F32),
+            (b"f", 4, true) => Ok(Self::SwappedF32),
+            (b"d", 8, false) => Ok(Self::F64),
+            (b"d", 8, true) => Ok(Self::SwappedF64),
+            // What arithmetic on smaller integers has left, as a rule, and whose full scale nobody means.
+            (b"l" | b"q" | b"L" | b"Q", 8, _) => Err(Fault::Type(format!(
+                "{} samples have no full scale in audio; if they are values of 16 bits, pass block.astype(np.int16). \
+                 What is accepted: {ACCEPTED}",
+                dtype_name(code, item_bytes)
+            ))),
             _ => Err(Fault::Type(format!(
                 "{} samples are not accepted; what is: {ACCEPTED}",
                 dtype_name(code, item_bytes)
+            ))),
+        }
+    }
+
+    /// Of bytes in an encoding of eight bits.
+    fn companded(
+        encoding: Encoding,
+        format: &[u8],
+        item_bytes: isize,
+    ) -> Result<Self, Fault> {
+        match (encoding, format) {
+            (Encoding::MuLaw, b"B") => Ok(Self::MuLaw),
+            (Encoding::ALaw, b"B") => Ok(Self::ALaw),
+            _ => Err(Fault::Type(format!(
+                "samples in mulaw or alaw are bytes, or an array of uint8, not of {}",
+                dtype_name(format, item_bytes)
             ))),
         }
     }
@@ -176,11 +275,15 @@ fn dtype_name(code: &[u8], item_bytes: isize) -> Cow<'_, str> {
     Cow::Borrowed(match (code, item_bytes) {
         (b"?", _) => "bool",
         (b"b", _) => "int8",
+        (b"h", _) => "int16",
         (b"H", _) => "uint16",
+        (b"i" | b"l", 4) => "int32",
         (b"I" | b"L", 4) => "uint32",
         (b"l" | b"q", 8) => "int64",
         (b"L" | b"Q", 8) => "uint64",
         (b"e", _) => "float16",
+        (b"f", _) => "float32",
+        (b"d", _) => "float64",
         (b"g", _) => "longdouble",
         (b"Zf", _) => "complex64",
         (b"Zd", _) => "complex128",
@@ -210,14 +313,20 @@ pub struct Samples<'a> {
 /// Borrow the samples of `block` for the duration of `action`.
 pub fn with_samples<R>(
     block: &Bound<'_, PyAny>,
+    layout: Layout,
+    encoding: Encoding,
     action: impl FnOnce(&Samples<'_>) -> PyResult<R>,
 ) -> PyResult<R> {
     with_buffer(block, "block", |view| {
         let format = format_of(view);
-        let samples = if format == b"B" && is_plain_bytes(block) {
+        let samples = if encoding != Encoding::Pcm {
+            Format::companded(encoding, format, view.itemsize)
+                .and_then(|format| Samples::of_array(view, format, layout))
+        } else if format == b"B" && is_plain_bytes(block) {
             Samples::of_wire_bytes(view)
         } else {
-            Format::parse(format, view.itemsize).and_then(|format| Samples::of_array(view, format))
+            Format::parse(format, view.itemsize)
+                .and_then(|format| Samples::of_array(view, format, layout))
         };
         action(&samples?)
     })
@@ -258,15 +367,23 @@ impl<'a> Samples<'a> {
         )
     }
 
-    fn of_array(view: &'a ffi::Py_buffer, format: Format) -> Result<Self, Fault> {
-        match view.ndim {
-            1 => Self::new(view, format, axis(view, 0)?, (1, view.itemsize)),
-            2 => Self::new(view, format, axis(view, 0)?, axis(view, 1)?),
-            0 => Err(Fault::Value(
-                "a single value is not a block; its shape must be (n,) or (n, channels)".to_owned(),
+    fn of_array(
+        view: &'a ffi::Py_buffer,
+        format: Format,
+        layout: Layout,
+    ) -> Result<Self, Fault> {
+        match (view.ndim, layout) {
+            (1, _) => Self::new(view, format, axis(view, 0)?, (1, view.itemsize)),
+            (2, Layout::ChannelsLast) => Self::new(view, format, axis(view, 0)?, axis(view, 1)?),
+            (2, Layout::ChannelsFirst) => Self::new(view, format, axis(view, 1)?, axis(view, 0)?),
+            (0, _) => Err(Fault::Value(
+                "a single value is not a block; its shape must be (n,), (n, channels), or (channels, n) with \
+                 layout=\"channels_first\""
+                    .to_owned(),
             )),
-            more => Err(Fault::Value(format!(
-                "a block's shape must be (n,) or (n, channels), but this one has {more} dimensions"
+            (more, _) => Err(Fault::Value(format!(
+                "a block's shape must be (n,), (n, channels), or (channels, n) with layout=\"channels_first\", but this \
+                 one has {more} dimensions"
             ))),
         }
     }
@@ -279,7 +396,7 @@ impl<'a> Samples<'a> {
     ) -> Result<Self, Fault> {
         if channels == 0 {
             return Err(Fault::Value(format!(
-                "the block has zero channels: its shape is ({rows}, 0)"
+                "the block has zero channels of {rows} samples"
             )));
         }
         if rows == 0 {
@@ -287,8 +404,8 @@ impl<'a> Samples<'a> {
         }
         if channels > MAX_CHANNELS {
             return Err(Fault::Value(format!(
-                "a block's shape must be (n, channels) with at most {MAX_CHANNELS} channels, but it is \
-                 ({rows}, {channels}); if it is (channels, n), pass block.T"
+                "the block has {channels} channels of {rows} samples, and {MAX_CHANNELS} channels are the most; is its \
+                 layout the other one of \"channels_last\", (n, channels), and \"channels_first\", (channels, n)?"
             )));
         }
         // A wire sample is a row of two bytes, and of those `itemsize` is 1: the same rule for both kinds.
@@ -344,26 +461,85 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// Convert by way of a piece of scratch memory that stays in the first-level cache.
+    /// Hand the items of so many samples to `take`, piece by piece, by way of scratch memory that stays in the
+    /// first-level cache; with each piece goes the number of the sample that it begins with, counted from `start`.
     ///
     /// # Safety
     ///
     /// As for [`Self::copy_items`].
-    unsafe fn convert<T: Sample>(&self, start: usize, pcm: &mut [u8]) -> Defects {
+    unsafe fn pieces<T: Sample>(
+        &self,
+        start: usize,
+        samples: usize,
+        mut take: impl FnMut(&[T], usize) -> Defects,
+    ) -> Defects {
         const SCRATCH_ITEMS: usize = 8 * MAX_CHANNELS; // at least eight samples, 2 KiB of float32
         let mut scratch = [T::ZERO; SCRATCH_ITEMS];
         let samples_at_once = SCRATCH_ITEMS / self.channels;
-        let mut start = start;
+        let mut done = 0;
         let mut defects = Defects::default();
-        for pcm in pcm.chunks_mut(samples_at_once * SAMPLE_BYTES) {
-            let samples = pcm.len() / SAMPLE_BYTES;
-            let items = &mut scratch[..samples * self.channels]; // at most `samples_at_once` rows
+        while done < samples {
+            let now = samples_at_once.min(samples - done);
+            let items = &mut scratch[..now * self.channels];
             // SAFETY: the caller's promise, for a part of the same samples.
-            unsafe { self.copy_items(start, items) };
-            defects += convert(items, self.channels, pcm);
-            start += samples;
+            unsafe { self.copy_items(start + done, items) };
+            defects += take(items, done);
+            done += now;
         }
         defects
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::copy_items`].
+    unsafe fn convert<T: Sample>(&self, start: usize, pcm: &mut [u8]) -> Defects {
+        let samples = pcm.len() / SAMPLE_BYTES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.pieces(start, samples, |items: &[T], done| {
+                convert(items, self.channels, &mut pcm[done * SAMPLE_BYTES..])
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::copy_items`].
+    unsafe fn downmix<T: Sample>(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.pieces(start, mixed.len(), |items: &[T], done| {
+                mix(items, self.channels, &mut mixed[done..])
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The samples are there.
+    unsafe fn downmix_wire(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        const AT_ONCE: usize = 512;
+        let mut defects = Defects::default();
+        let mut bytes = [0; AT_ONCE * SAMPLE_BYTES];
+        let mut start = start;
+        for mixed in mixed.chunks_mut(AT_ONCE) {
+            let bytes = &mut bytes[..mixed.len() * SAMPLE_BYTES];
+            // SAFETY: the caller's promise; a byte has the size of an item, or the block is contiguous.
+            unsafe { self.copy_items::<u8>(start, bytes) };
+            let (pairs, _) = bytes.as_chunks();
+            let mut samples = [0; AT_ONCE];
+            for (sample, pair) in samples.iter_mut().zip(pairs) {
+                *sample = i16::from_le_bytes(*pair);
+            }
+            defects += mix(&samples, 1, mixed);
+            start += mixed.len();
+        }
+        defects
+    }
+
+    /// The contract of [`Block`]. Checked, because memory safety hangs on it; its users keep it.
+    fn check(&self, start: usize, wanted: usize) {
+        assert!(start <= self.rows && wanted <= self.rows - start);
     }
 
     /// The addresses between which all items lie.
@@ -388,25 +564,35 @@ impl Block for Samples<'_> {
 
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects {
         let wanted = pcm.len() / SAMPLE_BYTES;
-        // The trait's contract. Checked, because memory safety hangs on it; the encoder keeps it.
-        assert!(start <= self.rows && wanted <= self.rows - start);
+        self.check(start, wanted);
         let (pcm, _) = pcm.split_at_mut(wanted * SAMPLE_BYTES);
         // SAFETY: the samples are there, and each format goes with the type of its items: for any bit pattern a value.
         unsafe {
-            match self.format {
-                Format::Wire | Format::WireBytes => {
+            by_type!(self.format,
+                wire => {
                     self.copy_items::<u8>(start, pcm);
                     Defects::default()
-                }
-                Format::I16 => self.convert::<i16>(start, pcm),
-                Format::I32 => self.convert::<i32>(start, pcm),
-                Format::U8 => self.convert::<u8>(start, pcm),
-                Format::F32 => self.convert::<f32>(start, pcm),
-                Format::F64 => self.convert::<f64>(start, pcm),
-            }
+                },
+                Item => self.convert::<Item>(start, pcm)
+            )
+        }
+    }
+
+    fn mix(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        self.check(start, mixed.len());
+        // SAFETY: as in `read`.
+        unsafe {
+            by_type!(self.format,
+                wire => self.downmix_wire(start, mixed),
+                Item => self.downmix::<Item>(start, mixed)
+            )
         }
     }
 }
+
+// SAFETY: `data` is only read, and stays valid while the buffer is held, with or without the interpreter; that others
+// may write there meanwhile is provided for, see above.
+unsafe impl Sync for Samples<'_> {}
 
 /// Borrow `out` for writing, for the duration of `action`. It must not be the memory that `samples` are read from.
 pub fn with_writable_bytes<R>(

@@ -1,4 +1,5 @@
-//! Cuts blocks of any size into chunks of one size, each written as a message in a WebSocket frame.
+//! Brings blocks of any size and rate to 16 kHz and cuts them into chunks of one size, each written as a message in a
+//! WebSocket frame.
 //!
 //! All buffers are made with the encoder, so encoding allocates nothing. An encoding that fails in the middle leaves the
 //! encoder as it was: what is carried over is replaced only at the end.
@@ -7,21 +8,69 @@ use crate::base64::TooSmall;
 use crate::envelope::Envelope;
 use crate::mask::{self, Key, NoEntropy};
 use crate::pcm::{Block, Defects, SAMPLE_BYTES};
+use crate::resample::{Resampler, Source};
 
-/// The highest rate, and the longest chunk: a second at it. Bounds the memory of an encoder, too.
-pub const MAX_RATE_HZ: u32 = 768_000;
+/// The rate of all chunks: the service's own. It would resample others, where nobody could measure how.
+pub const CHUNK_RATE_HZ: u32 = 16_000;
+
+/// The longest chunk, a second. Bounds the memory of an encoder.
+pub const MAX_CHUNK_SAMPLES: u32 = 16_000;
 
 /// Samples in, messages out.
 #[derive(Debug)]
 pub struct Encoder {
-    envelope: Envelope,
     rate_hz: u32,
+    /// Unless the blocks have the rate of the chunks.
+    conversion: Option<Conversion>,
+    cutter: Cutter,
+    defects: Defects,
+}
+
+#[derive(Debug)]
+struct Conversion {
+    resampler: Resampler,
+    /// As it was before the block at hand, should that fail.
+    before: Resampler,
+}
+
+#[derive(Debug)]
+struct Cutter {
+    envelope: Envelope,
     /// A whole chunk in the making.
     chunk: Box<[u8]>,
-    /// As long as `chunk`, of which `carried` bytes are waiting for the rest of their chunk.
+    /// Of which `carried` bytes, less than a chunk, are waiting for the rest of theirs. There is room for as many, and
+    /// for what a resampler holds back.
     carry: Box<[u8]>,
     carried: usize,
-    defects: Defects,
+}
+
+impl Cutter {
+    /// Hand the messages of so many samples, which `read` supplies, to `sink`; then keep what does not fill a chunk.
+    ///
+    /// After an error the cutter is as it was before.
+    fn cut<E>(
+        &mut self,
+        samples: usize,
+        mut read: impl FnMut(&mut [u8]),
+        mut sink: impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut carried = self.carried;
+        let mut left = samples * SAMPLE_BYTES;
+        while carried + left >= self.chunk.len() {
+            let (head, tail) = self.chunk.split_at_mut(carried);
+            head.copy_from_slice(&self.carry[..carried]);
+            read(tail);
+            left -= tail.len();
+            carried = 0;
+            sink(Message {
+                envelope: &self.envelope,
+                pcm: &self.chunk,
+            })?;
+        }
+        read(&mut self.carry[carried..carried + left]);
+        self.carried = carried + left;
+        Ok(())
+    }
 }
 
 /// One message that is about to be written.
@@ -70,25 +119,32 @@ impl From<NoEntropy> for NotTaken {
 }
 
 impl Encoder {
-    /// `None` if the rate or the chunk size is not in 1 to [`MAX_RATE_HZ`].
+    /// `None` if the rate is not one that a [`Resampler`] takes, or the chunk size not in 1 to [`MAX_CHUNK_SAMPLES`].
     #[must_use]
     pub fn new(rate_hz: u32, chunk_samples: u32) -> Option<Self> {
-        let accepted = 1..=MAX_RATE_HZ;
-        if !accepted.contains(&rate_hz) || !accepted.contains(&chunk_samples) {
+        if !(1..=MAX_CHUNK_SAMPLES).contains(&chunk_samples) {
             return None;
         }
-        let chunk_bytes = usize::try_from(chunk_samples).ok()? * SAMPLE_BYTES; // at most 1.5 MB
+        let resampler = Resampler::new(rate_hz, CHUNK_RATE_HZ)?;
+        let chunk_bytes = usize::try_from(chunk_samples).ok()? * SAMPLE_BYTES;
+        let carry_bytes = chunk_bytes + resampler.longest_tail() * SAMPLE_BYTES;
         Some(Self {
-            envelope: Envelope::audio(rate_hz),
             rate_hz,
-            chunk: vec![0; chunk_bytes].into(),
-            carry: vec![0; chunk_bytes].into(),
-            carried: 0,
+            conversion: (rate_hz != CHUNK_RATE_HZ).then(|| Conversion {
+                before: resampler.clone(),
+                resampler,
+            }),
+            cutter: Cutter {
+                envelope: Envelope::audio(CHUNK_RATE_HZ),
+                chunk: vec![0; chunk_bytes].into(),
+                carry: vec![0; carry_bytes].into(),
+                carried: 0,
+            },
             defects: Defects::default(),
         })
     }
 
-    /// Samples per second.
+    /// Samples per second of the blocks.
     #[must_use]
     pub fn rate_hz(&self) -> u32 {
         self.rate_hz
@@ -97,19 +153,27 @@ impl Encoder {
     /// Samples of one chunk.
     #[must_use]
     pub fn chunk_samples(&self) -> usize {
-        self.chunk.len() / SAMPLE_BYTES
+        self.cutter.chunk.len() / SAMPLE_BYTES
     }
 
     /// Exact length of the frame of a whole chunk.
     #[must_use]
     pub fn frame_bytes(&self) -> usize {
-        self.envelope.frame_bytes(self.chunk.len())
+        self.cutter.envelope.frame_bytes(self.cutter.chunk.len())
     }
 
-    /// Samples carried over, less than a chunk.
+    /// Samples that a [`Self::flush`] would give: those that are carried over, less than a chunk, and those that the
+    /// resampler holds back, less than 3 ms.
     #[must_use]
     pub fn pending_samples(&self) -> usize {
-        self.carried / SAMPLE_BYTES
+        let held_back = self.conversion.as_ref().map_or(0, |it| it.resampler.tail());
+        self.cutter.carried / SAMPLE_BYTES + held_back
+    }
+
+    /// How long the resampler holds a sample back.
+    #[must_use]
+    pub fn delay_s(&self) -> f64 {
+        self.conversion.as_ref().map_or(0.0, |it| it.resampler.delay_s())
     }
 
     /// What could not be represented since the beginning.
@@ -121,8 +185,12 @@ impl Encoder {
     /// How many messages a block of so many samples gives now.
     #[must_use]
     pub fn messages(&self, samples: usize) -> usize {
+        let samples = match &self.conversion {
+            None => samples,
+            Some(conversion) => conversion.resampler.outputs(samples),
+        };
         // No block is so long that the sum saturates.
-        self.pending_samples().saturating_add(samples) / self.chunk_samples()
+        (self.cutter.carried / SAMPLE_BYTES).saturating_add(samples) / self.chunk_samples()
     }
 
     /// Take a block and hand the message of each chunk that it completes to `sink`, oldest first.
@@ -133,27 +201,27 @@ impl Encoder {
     pub fn encode<E>(
         &mut self,
         block: &impl Block,
-        mut sink: impl FnMut(Message<'_>) -> Result<(), E>,
+        sink: impl FnMut(Message<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut defects = Defects::default();
-        let mut carried = self.carried;
-        let mut taken = 0;
-        for _ in 0..self.messages(block.samples()) {
-            // `carried` is less than a chunk, and both buffers are as long as one.
-            let (head, tail) = self.chunk.split_at_mut(carried);
-            head.copy_from_slice(&self.carry[..carried]);
-            defects += block.read(taken, tail);
-            taken += tail.len() / SAMPLE_BYTES;
-            carried = 0;
-            sink(Message {
-                envelope: &self.envelope,
-                pcm: &self.chunk,
-            })?;
+        if let Some(Conversion { resampler, before }) = &mut self.conversion {
+            before.assume(resampler);
+            let outputs = resampler.outputs(block.samples());
+            let mut source = Source::new(resampler, block);
+            let read = |pcm: &mut [u8]| defects += source.read(pcm);
+            if let Err(error) = self.cutter.cut(outputs, read, sink) {
+                resampler.assume(before);
+                return Err(error);
+            }
+            defects += source.finish();
+        } else {
+            let mut taken = 0;
+            let read = |pcm: &mut [u8]| {
+                defects += block.read(taken, pcm);
+                taken += pcm.len() / SAMPLE_BYTES;
+            };
+            self.cutter.cut(block.samples(), read, sink)?;
         }
-        // What is left together with what is still carried does not fill a chunk: `messages` has counted.
-        let end = carried + (block.samples() - taken) * SAMPLE_BYTES;
-        defects += block.read(taken, &mut self.carry[carried..end]);
-        self.carried = end;
         self.defects += defects;
         Ok(())
     }
@@ -184,24 +252,48 @@ impl Encoder {
         Ok(messages)
     }
 
-    /// Hand the message of what is carried over to `sink`, if anything is, and start anew.
+    /// Hand the message of what is pending to `sink`, if anything is, and start anew.
     ///
     /// # Errors
     ///
-    /// The error of `sink`; what is carried over was then kept.
+    /// The error of `sink`; everything is then as it was.
     pub fn flush<T, E>(
         &mut self,
         sink: impl FnOnce(Message<'_>) -> Result<T, E>,
     ) -> Result<Option<T>, E> {
-        if self.carried == 0 {
+        let Cutter {
+            envelope,
+            carry,
+            carried,
+            ..
+        } = &mut self.cutter;
+        let mut end = *carried;
+        let mut defects = Defects::default();
+        if let Some(Conversion { resampler, before }) = &mut self.conversion {
+            before.assume(resampler);
+            end += resampler.tail() * SAMPLE_BYTES;
+            defects = resampler.flush(&mut carry[*carried..end]);
+        }
+        if end == 0 {
             return Ok(None);
         }
-        let flushed = sink(Message {
-            envelope: &self.envelope,
-            pcm: &self.carry[..self.carried], // never more than its length
-        })?;
-        self.carried = 0;
-        Ok(Some(flushed))
+        let message = Message {
+            envelope,
+            pcm: &carry[..end],
+        };
+        match sink(message) {
+            Ok(flushed) => {
+                *carried = 0;
+                self.defects += defects;
+                Ok(Some(flushed))
+            }
+            Err(error) => {
+                if let Some(Conversion { resampler, before }) = &mut self.conversion {
+                    resampler.assume(before);
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -224,15 +316,15 @@ mod tests {
     #[test]
     fn sizes_out_of_range() {
         for (rate_hz, chunk_samples) in [
-            (0, 1),
-            (1, 0),
-            (768_001, 1),
-            (1, 768_001),
+            (7_999, 1),
+            (16_000, 0),
+            (192_001, 1),
+            (16_000, 16_001),
             (u32::MAX, u32::MAX),
         ] {
             assert!(Encoder::new(rate_hz, chunk_samples).is_none());
         }
-        assert!(Encoder::new(768_000, 768_000).is_some());
+        assert!(Encoder::new(192_000, 16_000).is_some());
     }
 
     #[test]
@@ -275,6 +367,45 @@ mod tests {
             Err(TooSmall { needed, given }.into())
         );
         assert_eq!(payloads(&mut encoder, &[2]), [[1, 0, 2, 0]]);
+    }
+
+    /// The filter, too, is as it was: what comes afterwards is what another encoder gives that never failed.
+    #[test]
+    fn a_failure_of_another_rate_takes_nothing() {
+        let ramp: Vec<i16> = (0..4_800).collect();
+        let [mut failing, mut other] =
+            [(); 2].map(|()| Encoder::new(48_000, 100).expect("in range"));
+        assert_eq!(payloads(&mut failing, &ramp), payloads(&mut other, &ramp));
+        for last in [1, 7, 16] {
+            let mut messages = 0;
+            let block = Interleaved::new(&[7_000_i16; 4_800], 1).expect("mono");
+            let result = failing.encode(&block, |_| {
+                messages += 1;
+                if messages == last { Err(()) } else { Ok(()) }
+            });
+            assert_eq!(result, Err(()));
+        }
+        assert_eq!(failing.flush(|_| Err::<(), _>("flush")), Err("flush"));
+        assert_eq!(failing.pending_samples(), other.pending_samples());
+        assert_eq!(payloads(&mut failing, &ramp), payloads(&mut other, &ramp));
+        let [one, two] = [failing, other]
+            .map(|mut encoder| encoder.flush(|message| Ok::<_, ()>(message.pcm.to_vec())));
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn a_second_is_a_second_at_any_rate() {
+        for rate_hz in [8_000, 11_025, 16_000, 44_100, 47_999, 192_000] {
+            let mut encoder = Encoder::new(rate_hz, 320).expect("in range");
+            let second = vec![0_i16; rate_hz as usize];
+            let mut samples = payloads(&mut encoder, &second).len() * 320;
+            samples += encoder.pending_samples();
+            assert_eq!(samples, 16_000, "{rate_hz}");
+            let rest = encoder.flush(|message| Ok::<_, ()>(message.pcm.len()));
+            let rest = rest.expect("no error").unwrap_or_default();
+            assert_eq!(samples % 320 * SAMPLE_BYTES, rest % 640, "{rate_hz}");
+            assert_eq!(encoder.pending_samples(), 0);
+        }
     }
 
     #[test]

@@ -10,9 +10,12 @@
 //!
 //! | module     | subject                                                             |
 //! |------------|---------------------------------------------------------------------|
+//! | [`g711`]   | the telephone's eight bits                                          |
 //! | [`pcm`]    | sample formats to 16 bits: downmix, rounding, saturation, NaN       |
 //! | [`base64`] | exact lengths; encode and decode into the caller's slice            |
 //! | [`envelope`] | the `realtimeInput` JSON around base64, written once              |
+//! | `filter`   | the low-pass for a pair of rates: design, and tables for all to share |
+//! | [`resample`] | from one sample rate to another: a streaming polyphase FIR    |
 //! | [`encoder`] | cuts blocks into chunks, carries the rest over                     |
 //! | [`mask`]   | keys from the operating system's generator, and the XOR              |
 //! | [`websocket`] | frames out, and a stream of frames in                            |
@@ -28,8 +31,11 @@ pub mod base64;
 pub mod decode;
 pub mod encoder;
 pub mod envelope;
+mod filter;
+pub mod g711;
 pub mod mask;
 pub mod pcm;
+pub mod resample;
 pub mod websocket;
 
 #[cfg(feature = "python")]

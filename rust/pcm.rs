@@ -4,10 +4,13 @@
 //!
 //! | format | before rounding `v`                  | clips                | NaN |
 //! |--------|--------------------------------------|----------------------|-----|
-//! | `i16`  | `sum(x) / n`                         | never                | –   |
+//! | `i8`   | `sum(x) / n * 256`                   | never                | –   |
+//! | `i16`, µ-law, A-law | `sum(x) / n`            | never                | –   |
 //! | `i32`  | `sum(x) / n / 65536`                 | never                | –   |
 //! | `u8`   | `(sum(x) / n - 128) * 256`           | never                | –   |
-//! | `f32`, `f64` | `sum(x) / n * 32768`           | beyond ±32768        | any channel NaN, or +∞ and −∞ together |
+//! | `u16`  | `sum(x) / n - 32768`                 | never                | –   |
+//! | `u32`  | `(sum(x) / n - 2147483648) / 65536`  | never                | –   |
+//! | `f16`, `f32`, `f64` | `sum(x) / n * 32768`    | beyond ±32768        | any channel NaN, or +∞ and −∞ together |
 //!
 //! `y = min(max(rint(v), -32768), 32767)`, with `rint` to the nearest and ties to even; NaN gives 0. Hence one rounding,
 //! after the downmix, and `NumPy` computes the same in one line. +1.0 is full scale and becomes 32767; it is not *beyond*
@@ -47,6 +50,11 @@ pub trait Block {
     ///
     /// What is wanted must be there: `start + pcm.len() / SAMPLE_BYTES <= samples()`.
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects;
+
+    /// Downmix the samples from `start` on without rounding, one to each place of `mixed`, for a filter.
+    ///
+    /// What is wanted must be there, as for [`Self::read`].
+    fn mix(&self, start: usize, mixed: &mut [f32]) -> Defects;
 }
 
 /// One of the accepted sample formats.
@@ -60,6 +68,15 @@ pub trait Sample: Copy {
 
     /// Exact for every format.
     fn widen(self) -> f64;
+
+    /// At full scale ±1, to 24 bits.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "24 bits are 144 dB; beyond the range of f32 is infinite"
+    )]
+    fn narrow(self) -> f32 {
+        ((self.widen() - Self::SILENCE) * (Self::SCALE / FULL_SCALE)) as f32
+    }
 
     /// Convert one channel.
     fn mono(samples: &[Self], pcm: &mut [u8]) -> Defects {
@@ -81,6 +98,10 @@ impl Sample for i16 {
         f64::from(self)
     }
 
+    fn narrow(self) -> f32 {
+        f32::from(self) / 32_768.0
+    }
+
     /// Bit for bit.
     fn mono(samples: &[Self], pcm: &mut [u8]) -> Defects {
         let (pairs, _) = pcm.as_chunks_mut::<SAMPLE_BYTES>();
@@ -91,25 +112,89 @@ impl Sample for i16 {
     }
 }
 
-impl Sample for i32 {
-    const ZERO: Self = 0;
+macro_rules! integer {
+    ($integer:ty, silence $silence:literal, scale $scale:expr) => {
+        impl Sample for $integer {
+            const ZERO: Self = 0;
+            const SILENCE: f64 = $silence;
+            const SCALE: f64 = $scale;
+
+            fn widen(self) -> f64 {
+                f64::from(self)
+            }
+        }
+    };
+}
+
+integer!(i8, silence 0.0, scale 256.0);
+integer!(i32, silence 0.0, scale 1.0 / 65_536.0);
+integer!(u8, silence 128.0, scale 256.0);
+integer!(u16, silence 32_768.0, scale 1.0);
+integer!(u32, silence 2_147_483_648.0, scale 1.0 / 65_536.0);
+
+/// A float of 16 bits, as IEEE 754 has it: a sign, five bits of exponent, ten of mantissa.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct F16(pub u16);
+
+impl Sample for F16 {
+    const ZERO: Self = Self(0);
     const SILENCE: f64 = 0.0;
-    const SCALE: f64 = 1.0 / 65_536.0;
+    const SCALE: f64 = FULL_SCALE;
 
     fn widen(self) -> f64 {
-        f64::from(self)
+        f64::from(self.narrow())
+    }
+
+    /// The same fields in an f32 are a number that is 2^112 too small, denormal or not.
+    fn narrow(self) -> f32 {
+        const UP: f32 = f32::from_bits((127 + 112) << 23);
+        const SPECIAL: u32 = 0x7f80_0000;
+        let fields = u32::from(self.0 & 0x7fff) << 13;
+        let magnitude = if self.0 & 0x7c00 == 0x7c00 {
+            f32::from_bits(fields | SPECIAL)
+        } else {
+            f32::from_bits(fields) * UP
+        };
+        if self.0 & 0x8000 == 0 {
+            magnitude
+        } else {
+            -magnitude
+        }
     }
 }
 
-impl Sample for u8 {
-    const ZERO: Self = 0;
-    const SILENCE: f64 = 128.0;
-    const SCALE: f64 = 256.0;
+/// A sample in the byte order of other machines.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Swapped<T>(pub T);
 
-    fn widen(self) -> f64 {
-        f64::from(self)
-    }
+macro_rules! swapped {
+    ($($sample:ty: $swap:expr),+) => {
+        $(
+            impl Sample for Swapped<$sample> {
+                const ZERO: Self = Self(<$sample>::ZERO);
+                const SILENCE: f64 = <$sample>::SILENCE;
+                const SCALE: f64 = <$sample>::SCALE;
+
+                fn widen(self) -> f64 {
+                    let swap: fn($sample) -> $sample = $swap;
+                    swap(self.0).widen()
+                }
+            }
+        )+
+    };
 }
+
+swapped!(
+    i16: i16::swap_bytes,
+    i32: i32::swap_bytes,
+    u16: u16::swap_bytes,
+    u32: u32::swap_bytes,
+    F16: |sample| F16(sample.0.swap_bytes()),
+    f32: |sample| f32::from_bits(sample.to_bits().swap_bytes()),
+    f64: |sample| f64::from_bits(sample.to_bits().swap_bytes())
+);
 
 impl Sample for f32 {
     const ZERO: Self = 0.0;
@@ -118,6 +203,10 @@ impl Sample for f32 {
 
     fn widen(self) -> f64 {
         f64::from(self)
+    }
+
+    fn narrow(self) -> f32 {
+        self
     }
 
     /// A multiplication by a power of two is as exact in f32 as in f64, and twice as many samples fit a vector.
@@ -214,6 +303,48 @@ fn mixed(means: impl Iterator<Item = f64>, silence: f64, scale: f64, pcm: &mut [
     }
 }
 
+/// Downmix interleaved channels to f32 at full scale ±1, as many samples as both slices hold.
+///
+/// A filter remembers what it is given, so what it could not forget again is kept from it: NaN gives 0 and is counted,
+/// and beyond eight times full scale (infinity, say) is limited to that. Saturation is for after the filter.
+pub fn mix<T: Sample>(interleaved: &[T], channels: usize, mixed: &mut [f32]) -> Defects {
+    match channels {
+        0 => Defects::default(),
+        1 => bounded(interleaved.iter().map(|sample| sample.narrow()), mixed),
+        2 => {
+            let (frames, _) = interleaved.as_chunks::<2>();
+            let mean = |[left, right]: &[T; 2]| (left.narrow() + right.narrow()) * 0.5;
+            bounded(frames.iter().map(mean), mixed)
+        }
+        _ => {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a number of channels is far below 2^24"
+            )]
+            let share = 1.0 / channels as f32;
+            let means = interleaved
+                .chunks_exact(channels)
+                .map(|frame| frame.iter().map(|sample| sample.narrow()).sum::<f32>() * share);
+            bounded(means, mixed)
+        }
+    }
+}
+
+fn bounded(means: impl Iterator<Item = f32>, mixed: &mut [f32]) -> Defects {
+    const HEADROOM: f32 = 8.0;
+    let mut nan = 0_u32;
+    for (place, mean) in zip(mixed, means) {
+        nan += u32::from(mean.is_nan());
+        let value = if mean.is_nan() { 0.0 } else { mean };
+        let value = if value < HEADROOM { value } else { HEADROOM };
+        *place = if value > -HEADROOM { value } else { -HEADROOM };
+    }
+    Defects {
+        nan: nan.into(),
+        clipped: 0,
+    }
+}
+
 /// A block in Rust's own memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Interleaved<'a, T> {
@@ -237,6 +368,11 @@ impl<T: Sample> Block for Interleaved<'_, T> {
     fn read(&self, start: usize, pcm: &mut [u8]) -> Defects {
         let rest = self.frames.get(start * self.channels..).unwrap_or_default();
         convert(rest, self.channels, pcm)
+    }
+
+    fn mix(&self, start: usize, mixed: &mut [f32]) -> Defects {
+        let rest = self.frames.get(start * self.channels..).unwrap_or_default();
+        mix(rest, self.channels, mixed)
     }
 }
 

@@ -9,14 +9,13 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::base64::{self, TooSmall};
-use crate::buffer::{
-    Fault, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes,
-};
+use crate::buffer::{Encoding, Fault, Layout, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes};
 use crate::decode::ModelAudio;
-use crate::encoder::{Encoder, MAX_RATE_HZ, Message, NotTaken};
+use crate::encoder::{Encoder, MAX_CHUNK_SAMPLES, Message, NotTaken};
 use crate::envelope::Envelope;
 use crate::mask::{self, NoEntropy};
-use crate::pcm::Block;
+use crate::pcm::{Block, SAMPLE_BYTES};
+use crate::resample::{MAX_RATE_HZ, MIN_RATE_HZ, Resampler as Filter};
 use crate::websocket::{self, Item, Parser};
 
 #[pymodule(gil_used = false)]
@@ -25,8 +24,8 @@ mod _core {
 
     #[pymodule_export]
     use super::{
-        AudioEncoder, Close, FrameReader, Ping, Pong, Violation, decode_audio, decode_base64,
-        encode_frame, encode_video, unmask,
+        AudioEncoder, Close, FrameReader, Ping, Pong, Resampler, Violation, decode_audio,
+        decode_base64, encode_frame, encode_video, unmask,
     };
 
     #[pymodule_init]
@@ -94,6 +93,54 @@ impl<'py> FromPyObject<'_, 'py> for Count {
     }
 }
 
+impl Count {
+    fn within(self, name: &str, least: u32, most: u32) -> PyResult<u32> {
+        match self.0 {
+            Some(count) if (least..=most).contains(&count) => Ok(count),
+            other => Err(PyValueError::new_err(format!(
+                "{name} must be {least} to {most}{}",
+                other.map_or_else(String::new, |count| format!(", not {count}"))
+            ))),
+        }
+    }
+}
+
+impl FromPyObject<'_, '_> for Layout {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        // The literals of a program are interned, so the common case is a comparison of pointers.
+        if object.is(intern!(object.py(), "channels_last")) {
+            return Ok(Self::ChannelsLast);
+        }
+        match object.cast::<PyString>()?.to_str()? {
+            "channels_last" => Ok(Self::ChannelsLast),
+            "channels_first" => Ok(Self::ChannelsFirst),
+            other => Err(PyValueError::new_err(format!(
+                "layout must be \"channels_last\", (n, channels), or \"channels_first\", (channels, n), not {other:?}"
+            ))),
+        }
+    }
+}
+
+impl FromPyObject<'_, '_> for Encoding {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if object.is(intern!(object.py(), "pcm")) {
+            return Ok(Self::Pcm);
+        }
+        match object.cast::<PyString>()?.to_str()? {
+            "pcm" => Ok(Self::Pcm),
+            "mulaw" => Ok(Self::MuLaw),
+            "alaw" => Ok(Self::ALaw),
+            other => Err(PyValueError::new_err(format!(
+                "encoding must be \"pcm\", \"mulaw\" or \"alaw\", not {other:?}"
+            ))),
+        }
+    }
+}
+
 #[pyclass(frozen, module = "gemini_live._core")]
 struct AudioEncoder {
     /// `frozen` and a lock inside: with `&mut self`, a second thread would get "already borrowed".
@@ -127,17 +174,8 @@ impl AudioEncoder {
         text_signature = "(rate_hz=16000, chunk_samples=320)"
     )]
     fn new(rate_hz: Count, chunk_samples: Count) -> PyResult<Self> {
-        let checked = |name, count: Count| match count.0 {
-            Some(count @ 1..=MAX_RATE_HZ) => Ok(count),
-            Some(count) => Err(PyValueError::new_err(format!(
-                "{name} must be 1 to {MAX_RATE_HZ}, not {count}"
-            ))),
-            None => Err(PyValueError::new_err(format!(
-                "{name} must be 1 to {MAX_RATE_HZ}"
-            ))),
-        };
-        let rate_hz = checked("rate_hz", rate_hz)?;
-        let chunk_samples = checked("chunk_samples", chunk_samples)?;
+        let rate_hz = rate_hz.within("rate_hz", MIN_RATE_HZ, MAX_RATE_HZ)?;
+        let chunk_samples = chunk_samples.within("chunk_samples", 1, MAX_CHUNK_SAMPLES)?;
         let encoder = Encoder::new(rate_hz, chunk_samples)
             .ok_or_else(|| PyValueError::new_err("rate_hz or chunk_samples is out of range"))?;
         Ok(Self {
@@ -166,6 +204,11 @@ impl AudioEncoder {
     }
 
     #[getter]
+    fn delay_s(&self, py: Python<'_>) -> f64 {
+        self.lock(py).delay_s()
+    }
+
+    #[getter]
     fn nan_samples(&self, py: Python<'_>) -> u64 {
         self.lock(py).defects().nan
     }
@@ -175,13 +218,32 @@ impl AudioEncoder {
         self.lock(py).defects().clipped
     }
 
-    #[pyo3(signature = (block, /))]
-    fn encode<'py>(&self, block: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    #[pyo3(
+        signature = (block, layout = Layout::ChannelsLast, encoding = Encoding::Pcm, /),
+        text_signature = "($self, block, layout='channels_last', encoding='pcm', /)"
+    )]
+    fn encode<'py>(
+        &self,
+        block: &Bound<'py, PyAny>,
+        layout: Layout,
+        encoding: Encoding,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let py = block.py();
-        with_samples(block, |samples| {
+        with_samples(block, layout, encoding, |samples| {
             // The tuple is made after the lock is given back: making one may start the garbage collector, which may
             // run a finaliser, which may come here.
             let mut encoder = self.lock(py);
+            if samples.samples() >= LONG_BLOCK {
+                let frame_bytes = encoder.frame_bytes();
+                let mut frames = vec![0; encoder.messages(samples.samples()) * frame_bytes];
+                let held: &mut Encoder = &mut encoder; // a guard must not change threads, and what is detached might
+                py.detach(|| held.encode_into(samples, &mut frames))?;
+                drop(encoder);
+                return PyTuple::new(
+                    py,
+                    frames.chunks_exact(frame_bytes).map(|frame| PyBytes::new(py, frame)).collect::<Vec<_>>(),
+                );
+            }
             if encoder.messages(samples.samples()) == 1 {
                 // By far the most frequent case needs no list.
                 let mut only = None;
@@ -202,9 +264,18 @@ impl AudioEncoder {
         })
     }
 
-    #[pyo3(signature = (block, out, /))]
-    fn encode_into(&self, block: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<usize> {
-        with_samples(block, |samples| {
+    #[pyo3(
+        signature = (block, out, layout = Layout::ChannelsLast, encoding = Encoding::Pcm, /),
+        text_signature = "($self, block, out, layout='channels_last', encoding='pcm', /)"
+    )]
+    fn encode_into(
+        &self,
+        block: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+        layout: Layout,
+        encoding: Encoding,
+    ) -> PyResult<usize> {
+        with_samples(block, layout, encoding, |samples| {
             with_writable_bytes(out, samples, |out| {
                 Ok(self.lock(block.py()).encode_into(samples, out)?)
             })
@@ -222,6 +293,98 @@ impl AudioEncoder {
             "AudioEncoder(rate_hz={}, chunk_samples={})",
             encoder.rate_hz(),
             encoder.chunk_samples()
+        )
+    }
+}
+
+/// From so many input samples on, the GIL is given up: some 150 µs of work. To get it back from a busy thread takes up to
+/// a switch interval, 5 ms, which no callback's block must pay.
+const LONG_BLOCK: usize = 48_000;
+
+#[pyclass(frozen, module = "gemini_live._core")]
+struct Resampler {
+    filter: Mutex<Filter>,
+    rate_in_hz: u32,
+    rate_out_hz: u32,
+    delay_s: f64,
+}
+
+impl Resampler {
+    /// See [`AudioEncoder::lock`].
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Filter> {
+        self.filter
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Resampler {
+    #[new]
+    #[pyo3(
+        signature = (rate_in_hz, rate_out_hz),
+        text_signature = "(rate_in_hz, rate_out_hz)"
+    )]
+    fn new(rate_in_hz: Count, rate_out_hz: Count) -> PyResult<Self> {
+        let rate_in_hz = rate_in_hz.within("rate_in_hz", MIN_RATE_HZ, MAX_RATE_HZ)?;
+        let rate_out_hz = rate_out_hz.within("rate_out_hz", MIN_RATE_HZ, MAX_RATE_HZ)?;
+        let filter = Filter::new(rate_in_hz, rate_out_hz)
+            .ok_or_else(|| PyValueError::new_err("a rate is out of range"))?;
+        Ok(Self {
+            delay_s: filter.delay_s(),
+            filter: Mutex::new(filter),
+            rate_in_hz,
+            rate_out_hz,
+        })
+    }
+
+    #[getter]
+    fn rate_in_hz(&self) -> u32 {
+        self.rate_in_hz
+    }
+
+    #[getter]
+    fn rate_out_hz(&self) -> u32 {
+        self.rate_out_hz
+    }
+
+    #[getter]
+    fn delay_s(&self) -> f64 {
+        self.delay_s
+    }
+
+    #[pyo3(signature = (block, /))]
+    fn feed<'py>(&self, block: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let py = block.py();
+        with_samples(block, Layout::ChannelsLast, Encoding::Pcm, |samples| {
+            let mut held = self.lock(py);
+            let filter: &mut Filter = &mut held; // a guard must not change threads, and what is detached might
+            let bytes = filter.outputs(samples.samples()) * SAMPLE_BYTES;
+            new_bytes(py, bytes, |pcm| {
+                let mut feed = || filter.feed(samples, pcm);
+                if samples.samples() < LONG_BLOCK {
+                    feed();
+                } else {
+                    py.detach(feed);
+                }
+                Ok(())
+            })
+        })
+    }
+
+    #[pyo3(signature = ())]
+    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut filter = self.lock(py);
+        new_bytes(py, filter.tail() * SAMPLE_BYTES, |pcm| {
+            filter.flush(pcm);
+            Ok(())
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Resampler(rate_in_hz={}, rate_out_hz={})",
+            self.rate_in_hz, self.rate_out_hz
         )
     }
 }

@@ -23,9 +23,19 @@ from gemini_live._core import AudioEncoder
 
 # --- the oracle -----------------------------------------------------------------------------------------------------
 
-SILENCE = {"u1": 128.0}
-SCALE = {"i2": 1.0, "i4": 1 / 65_536, "u1": 256.0, "f4": 32_768.0, "f8": 32_768.0}
-DTYPES = sorted(SCALE)
+SILENCE = {"u1": 128.0, "u2": 32_768.0, "u4": 2.0**31}
+SCALE = {
+    "i1": 256.0,
+    "i2": 1.0,
+    "i4": 1 / 65_536,
+    "u1": 256.0,
+    "u2": 1.0,
+    "u4": 1 / 65_536,
+    "f2": 32_768.0,
+    "f4": 32_768.0,
+    "f8": 32_768.0,
+}
+DTYPES = [order + kind for order in "<>" for kind in sorted(SCALE)]
 
 
 def oracle(block):
@@ -43,11 +53,11 @@ def oracle(block):
     return pcm.tobytes(), int(np.count_nonzero(nan)), clipped
 
 
-def payload(frame, rate_hz=16_000):
+def payload(frame):
     """The PCM of a frame's message, of which everything else is as it must be."""
     value = json.loads(_core.unmask(frame))
     text = value["realtimeInput"]["audio"].pop("data")
-    assert value == {"realtimeInput": {"audio": {"mimeType": f"audio/pcm;rate={rate_hz}"}}}
+    assert value == {"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=16000"}}}
     return pybase64.b64decode(text, validate=True)
 
 
@@ -100,10 +110,11 @@ HALVES = st.integers(-70_000, 70_000).map(lambda half: half / 65_536)
 
 
 def items(dtype):
-    if dtype.startswith("f"):
-        width = 8 * int(dtype[1])
-        special = st.sampled_from([float(np.dtype(dtype).type(min(value, 3e38))) for value in SPECIAL])
-        return special | HALVES | st.floats(width=width)
+    if dtype[1] == "f":
+        width = 8 * int(dtype[2])
+        with np.errstate(over="ignore"):
+            special = st.sampled_from([float(np.dtype(dtype).type(min(value, 3e38))) for value in SPECIAL])
+        return special | HALVES.map(np.dtype(dtype).type) | st.floats(width=width)
     return st.sampled_from([np.iinfo(dtype).min, np.iinfo(dtype).max, 0, 1]) | st.integers(
         np.iinfo(dtype).min, np.iinfo(dtype).max
     )
@@ -135,11 +146,11 @@ def test_samples_are_those_of_numpy_in_every_layout(layout, block, chunk_samples
 def test_long_blocks(dtype, channels):
     """Longer than any scratch memory, so that its seams would show."""
     random = np.random.default_rng(7)
-    if dtype.startswith("f"):
+    if dtype[1] == "f":
         block = random.normal(0, 0.5, (5_000, channels)).astype(dtype)
     else:
         bounds = np.iinfo(dtype)
-        block = random.integers(bounds.min, bounds.max, (5_000, channels), dtype, endpoint=True)
+        block = random.integers(bounds.min, bounds.max, (5_000, channels), dtype[1:], endpoint=True).astype(dtype)
     for layout in (block, block[::-1], np.asfortranarray(block)):
         encoder = AudioEncoder(16_000, 1_999)
         pcm, nan, clipped = oracle(layout)
@@ -257,7 +268,7 @@ def test_any_split_gives_the_same_stream(block, cuts, chunk_samples):
 
 @given(sizes=st.lists(st.integers(1, 100), min_size=1), chunk_samples=st.integers(1, 30))
 def test_encode_into_writes_what_encode_returns(sizes, chunk_samples):
-    one, other = AudioEncoder(8_000, chunk_samples), AudioEncoder(8_000, chunk_samples)
+    one, other = AudioEncoder(16_000, chunk_samples), AudioEncoder(16_000, chunk_samples)
     for size in sizes:
         block = np.arange(size, dtype=np.int16)
         pending = one.pending_samples
@@ -271,7 +282,7 @@ def test_encode_into_writes_what_encode_returns(sizes, chunk_samples):
         assert [_core.unmask(frame) for frame in written] == [_core.unmask(frame) for frame in frames]
         assert out[len(frames) * length :] == b"?????"
     ends = [encoder.flush() for encoder in (one, other)]
-    assert ends == [None, None] or payload(ends[0], 8_000) == payload(ends[1], 8_000)
+    assert ends == [None, None] or payload(ends[0]) == payload(ends[1])
 
 
 def test_encode_returns_a_tuple_of_bytes_that_is_empty_until_a_chunk_is_complete():
@@ -285,18 +296,18 @@ def test_encode_returns_a_tuple_of_bytes_that_is_empty_until_a_chunk_is_complete
 
 
 def test_flush_returns_the_rest_once():
-    encoder = AudioEncoder(48_000, 4)
+    encoder = AudioEncoder(16_000, 4)
     assert encoder.flush() is None
     encoder.encode(b"\1\0\2\0\3\0\4\0\5\0")
-    assert payload(encoder.flush(), 48_000) == b"\5\0"
+    assert payload(encoder.flush()) == b"\5\0"
     assert encoder.pending_samples == 0
     assert encoder.flush() is None
 
 
 def test_messages_are_literally_as_documented():
-    encoder = AudioEncoder(rate_hz=24_000, chunk_samples=1)
+    encoder = AudioEncoder(rate_hz=16_000, chunk_samples=1)
     (frame,) = encoder.encode(b"\1\2")
-    assert _core.unmask(frame) == b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=24000","data":"AQI="}}}'
+    assert _core.unmask(frame) == b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"AQI="}}}'
     assert encoder.frame_bytes == len(frame)
 
 
@@ -306,16 +317,20 @@ def test_the_length_of_a_20_ms_frame():
     assert repr(encoder) == "AudioEncoder(rate_hz=16000, chunk_samples=320)"
 
 
-@pytest.mark.parametrize("value", [1, 768_000, np.int64(320), True])
-def test_sizes_in_range(value):
-    assert AudioEncoder(value, value).rate_hz == value
-    assert AudioEncoder(value, value).chunk_samples == value
+@pytest.mark.parametrize("value", [8_000, 192_000, np.int64(44_100)])
+def test_rates_in_range(value):
+    assert AudioEncoder(value).rate_hz == value
 
 
-@pytest.mark.parametrize("value", [0, -1, 768_001, 2**32, 2**64, -(2**70)])
-@pytest.mark.parametrize("name", ["rate_hz", "chunk_samples"])
-def test_sizes_out_of_range(name, value):
-    with pytest.raises(ValueError, match=rf"{name} must be 1 to 768000"):
+@pytest.mark.parametrize("value", [1, 16_000, np.int64(320), True])
+def test_chunks_in_range(value):
+    assert AudioEncoder(16_000, value).chunk_samples == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 192_001, 2**32, 2**64, -(2**70)])
+@pytest.mark.parametrize(("name", "range_"), [("rate_hz", "8000 to 192000"), ("chunk_samples", "1 to 16000")])
+def test_sizes_out_of_range(name, range_, value):
+    with pytest.raises(ValueError, match=rf"{name} must be {range_}"):
         AudioEncoder(**{name: value})
 
 
@@ -349,12 +364,8 @@ BAD_BLOCKS = [
     (1.0, TypeError, "not float"),
     (released, TypeError, "not memoryview: operation forbidden on released memoryview"),
     (np.zeros(4, bool), TypeError, "bool samples are not accepted.*int16.*int32.*uint8.*float32.*float64.*bytes"),
-    (np.zeros(4, np.int8), TypeError, "int8 samples are not accepted"),
-    (np.zeros(4, np.uint16), TypeError, "uint16 samples are not accepted"),
-    (np.zeros(4, np.uint32), TypeError, "uint32 samples are not accepted"),
-    (np.zeros(4, np.int64), TypeError, "int64 samples are not accepted"),
-    (np.zeros(4, np.uint64), TypeError, "uint64 samples are not accepted"),
-    (np.zeros(4, np.float16), TypeError, "float16 samples are not accepted"),
+    (np.zeros(4, np.int64), TypeError, "int64 samples have no full scale"),
+    (np.zeros(4, np.uint64), TypeError, "uint64 samples have no full scale"),
     (np.zeros(4, np.longdouble), TypeError, "longdouble samples are not accepted"),
     (np.zeros(4, np.complex64), TypeError, "complex64 samples are not accepted"),
     (np.zeros(4, np.complex128), TypeError, "complex128 samples are not accepted"),
@@ -363,14 +374,11 @@ BAD_BLOCKS = [
     (np.zeros(4, "U1"), TypeError, "samples are not accepted"),
     (np.zeros(4, "M8[s]"), TypeError, "cannot include dtype 'M' in a buffer"),
     (memoryview(b"\0\0").cast("c"), TypeError, "single-character samples are not accepted"),
-    (np.zeros(4, ">i2"), TypeError, r"byte order of other machines.*newbyteorder\('='\)"),
-    (np.zeros(4, ">f4"), TypeError, "byte order of other machines"),
-    ((ctypes.c_int16.__ctype_be__ * 2)(), TypeError, "byte order of other machines"),
-    (np.int16(1), ValueError, r"single value.*\(n,\) or \(n, channels\)"),
-    (np.zeros((), np.float32), ValueError, r"single value.*\(n,\) or \(n, channels\)"),
-    (np.zeros((2, 2, 2), np.int16), ValueError, r"\(n,\) or \(n, channels\), but this one has 3 dimensions"),
-    (np.zeros((2, 480), np.float32), ValueError, r"at most 64 channels, but it is \(2, 480\).*pass block\.T"),
-    (np.zeros((480, 0), np.float32), ValueError, r"zero channels: its shape is \(480, 0\)"),
+    (np.int16(1), ValueError, r"single value.*\(n,\), \(n, channels\), or \(channels, n\)"),
+    (np.zeros((), np.float32), ValueError, r"single value.*\(n,\), \(n, channels\), or \(channels, n\)"),
+    (np.zeros((2, 2, 2), np.int16), ValueError, r"\(n,\), \(n, channels\), or.*channels_first.*has 3 dimensions"),
+    (np.zeros((2, 480), np.float32), ValueError, "480 channels of 2 samples.*64 channels are the most.*channels_first"),
+    (np.zeros((480, 0), np.float32), ValueError, "zero channels of 480 samples"),
     (np.zeros(0, np.int16), ValueError, "the block is empty"),
     (np.zeros((0, 2), np.int16), ValueError, "the block is empty"),
     (b"", ValueError, "the block is empty"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import json
 import weakref
@@ -80,7 +81,6 @@ async def test_audio_is_cut_into_chunks_and_the_rest_follows_at_the_end(network)
         assert len(network.last.said) == 2
     audio = [message["realtimeInput"]["audio"] for message in network.last.said]
     assert [one["mimeType"] for one in audio] == ["audio/pcm;rate=16000"] * 3
-    import base64  # noqa: PLC0415 - the standard library as the oracle
 
     assert b"".join(base64.b64decode(one["data"]) for one in audio) == samples.tobytes()
 
@@ -90,8 +90,27 @@ async def test_another_rate_begins_a_new_chunk_and_loses_nothing(network):
     async with connect() as session:
         await session.send_audio(np.zeros(100, np.int16))
         await session.send_audio(np.zeros(480, np.int16), rate_hz=24_000)
-    mime_types = [message["realtimeInput"]["audio"]["mimeType"] for message in network.last.said]
-    assert mime_types == ["audio/pcm;rate=16000", "audio/pcm;rate=24000"]
+    audio = [message["realtimeInput"]["audio"] for message in network.last.said]
+    assert [one["mimeType"] for one in audio] == ["audio/pcm;rate=16000"] * 2
+    assert [len(base64.b64decode(one["data"])) for one in audio] == [200, 640]
+
+
+@on_fake_clock
+async def test_a_telephone_a_studio_and_a_sideways_array_are_all_speech(network):
+    async with connect() as session:
+        await session.send_audio(b"\xff" * 160, rate_hz=8_000, encoding="mulaw")
+        await session.send_audio(np.zeros((960, 2), ">f4"), rate_hz=48_000)
+        assert session.feed_audio(np.zeros((2, 320), np.float16), layout="channels_first")
+        assert session.feed_audio(b"\xd5" * 160, rate_hz=8_000, encoding="alaw")
+        with pytest.raises(ValueError, match="layout must be"):
+            await session.send_audio(b"\0\0", layout="sideways")
+        with pytest.raises(ValueError, match="encoding must be"):
+            session.feed_audio(b"\0\0", encoding="mp3")
+    sent = [base64.b64decode(message["realtimeInput"]["audio"]["data"]) for message in network.last.said]
+    assert sum(map(len, sent)) == 4 * 640
+    levels = np.frombuffer(b"".join(sent), "<i2")
+    assert not levels[:960].any()
+    assert np.abs(levels[960:] - 8).max() <= 8  # the smallest step of A-law: it has no zero
 
 
 @pytest.mark.parametrize(("chunk_ms", "count"), [(10, 10), (20, 5), (100, 1)])

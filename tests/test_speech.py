@@ -41,19 +41,47 @@ def test_chunks_come_out_whole_and_the_rest_at_the_flush():
     assert len(take.messages) == 3
 
 
-def test_another_rate_flushes_the_old_and_keeps_the_order():
-    speech, take = Speech(20), Taker()
-    speech.feed(np.full(100, 1, np.int16), 16_000, take)
-    speech.feed(np.full(960, 2, np.int16), 48_000, take)
-    assert [len(samples(message)) for message in take.messages] == [100, 960]
-    assert b"rate=48000" in unmask(take.messages[1])
+def tone(rate_hz, seconds):
+    return (np.sin(np.arange(int(rate_hz * seconds)) * (2 * np.pi * 300 / rate_hz)) * 8_000).astype(np.int16)
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 44_100, 48_000])
-def test_a_chunk_is_as_long_at_any_rate(rate_hz):
+def test_any_rate_becomes_16_khz_and_chunks_stay_as_long(rate_hz):
     speech, take = Speech(20), Taker()
-    speech.feed(np.zeros(rate_hz, np.int16), rate_hz, take)
-    assert take.seconds[0] == pytest.approx(0.02, rel=0.01)
+    speech.feed(tone(rate_hz, 1), rate_hz, take)
+    assert set(take.seconds) == {0.02}
+    speech.flush(take)
+    assert sum(take.seconds) == pytest.approx(1)
+    error = take.audio[40:-40] - tone(16_000, 1)[40:-40]
+    assert np.abs(error).max() < 80  # the filter's ripple
+
+
+def test_another_rate_flushes_the_old_to_its_last_sample_and_keeps_the_order():
+    speech, take = Speech(20), Taker()
+    speech.feed(tone(48_000, 0.05), 48_000, take)
+    speech.feed(np.full(800, 8_000, np.int16), 16_000, take)
+    speech.feed(tone(8_000, 0.05), 8_000, take)
+    speech.flush(take)
+    lengths = [len(samples(message)) for message in take.messages]
+    assert lengths == [320, 320, 160, 320, 320, 160, 320, 320, 160]
+    assert np.array_equal(take.audio[800:1_600], np.full(800, 8_000))
+    assert sum(take.seconds) == pytest.approx(0.15)
+
+
+def test_channels_may_change_within_a_chunk():
+    speech, take = Speech(20), Taker()
+    speech.feed(np.full(100, 7, np.int16), 16_000, take)
+    speech.feed(np.full((120, 2), 7, np.int16), 16_000, take)
+    speech.feed(np.full((3, 100), 7, np.int16), 16_000, take, "channels_first")
+    assert take.seconds == [0.02]
+    assert np.array_equal(take.audio, np.full(320, 7))
+
+
+def test_telephone_bytes():
+    speech, take = Speech(20), Taker()
+    speech.feed(b"\xff\x7f" * 80, 8_000, take, "channels_last", "mulaw")
+    speech.flush(take)
+    assert np.array_equal(take.audio, np.zeros(320))
 
 
 @pytest.mark.parametrize(("block", "rate_hz"), [(b"\0", 16_000), (b"\0\0", 0), (None, 8_000), (b"", 8_000)])

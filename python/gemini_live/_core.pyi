@@ -4,13 +4,15 @@ What goes out are whole WebSocket frames, masked as RFC 6455 wants it of a clien
 generator. What comes in is taken apart by `FrameReader`.
 """
 
-from typing import Any, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 import numpy.typing as npt
 from typing_extensions import Buffer
 
 # NumPy's stubs know the buffer protocol from Python 3.12 on only
 _Samples: TypeAlias = Buffer | npt.NDArray[Any]
+_Layout: TypeAlias = Literal["channels_last", "channels_first"]
+_Encoding: TypeAlias = Literal["pcm", "mulaw", "alaw"]
 
 __all__ = [
     "BUILD_PROFILE",
@@ -20,6 +22,7 @@ __all__ = [
     "FrameReader",
     "Ping",
     "Pong",
+    "Resampler",
     "Violation",
     "decode_audio",
     "decode_base64",
@@ -36,14 +39,16 @@ BUILD_PROFILE: str
 
 @final
 class AudioEncoder:
-    """Cuts sample blocks of any size into chunks of one size and writes each as a ``realtimeInput`` message, framed.
+    """Brings sample blocks of any size to 16 kHz mono and cuts them into chunks of one size, each written as a
+    ``realtimeInput`` message, framed.
 
-    The part of a block that does not fill a chunk is carried over to the next block. Safe to share between threads;
-    each call is atomic.
+    The part of a block that does not fill a chunk is carried over to the next block. Blocks of another rate go through
+    a `Resampler`; those of 16 kHz ``int16`` mono go out as they are, bit for bit. Safe to share between threads; each
+    call is atomic, and with three seconds or more it lets other threads run meanwhile.
 
     Args:
-        rate_hz: samples per second of the blocks, 1 to 768,000; declared to the service, which resamples.
-        chunk_samples: samples per channel of one chunk.
+        rate_hz: samples per second of the blocks, 8,000 to 192,000.
+        chunk_samples: of one chunk, at 16 kHz, 1 to 16,000.
 
     Raises:
         ValueError: a rate or a chunk size out of range.
@@ -59,32 +64,45 @@ class AudioEncoder:
         """Exact length of the frame of a whole chunk, in bytes."""
     @property
     def pending_samples(self) -> int:
-        """Samples carried over, always less than ``chunk_samples``."""
+        """Samples, at 16 kHz, that `flush` would send: less than ``chunk_samples``, and up to 3 ms that the resampler
+        holds back."""
+    @property
+    def delay_s(self) -> float:
+        """How long the resampler holds a sample back, in seconds; 0 where there is none."""
     @property
     def nan_samples(self) -> int:
         """How many samples were NaN after the downmix, hence replaced by silence, since the beginning."""
     @property
     def clipped_samples(self) -> int:
-        """How many float samples were beyond ±1 after the downmix, hence saturated, since the beginning."""
-    def encode(self, block: _Samples, /) -> tuple[bytes, ...]:
+        """How many samples were beyond full scale before they were rounded, hence saturated, since the beginning.
+
+        Floats beyond ±1 are; and, where there is a resampler, what its filter makes of steps at full scale.
+        """
+    def encode(
+        self, block: _Samples, layout: _Layout = "channels_last", encoding: _Encoding = "pcm", /
+    ) -> tuple[bytes, ...]:
         """Take a block; return the frames of the chunks that it completes, oldest first.
 
         Args:
-            block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout; up to 64 channels are averaged
-                to mono.
-                ``int16`` is taken as it is, ``int32`` is divided by 65,536, ``uint8`` has its silence at 128,
-                ``float32`` and ``float64`` have full scale at ±1. Plain ``bytes`` and ``bytearray`` (and a
-                ``memoryview`` of them) are 16-bit little-endian mono.
-                Everything is rounded once, to the nearest, ties to even, and saturates at -32,768 and 32,767;
-                NaN becomes 0.
+            block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout and byte order; up to 64 channels
+                are averaged to mono. ``int16`` is taken as it is, ``int8`` and ``int32`` are scaled to it; ``uint8``,
+                ``uint16`` and ``uint32`` are the same with silence in the middle; ``float16``, ``float32`` and
+                ``float64`` have full scale at ±1. Plain ``bytes`` and ``bytearray`` (and a ``memoryview`` of them) are
+                16-bit little-endian mono.
+                Everything is rounded once, after downmix and resampling, to the nearest, ties to even, and saturates at
+                -32,768 and 32,767; NaN becomes 0, and no value disturbs others for longer than the filter is.
+            layout: of a block with two dimensions, ``"channels_last"`` or ``"channels_first"``, ``(channels, n)``.
+            encoding: ``"pcm"``, or ``"mulaw"`` or ``"alaw"`` (ITU-T G.711) for bytes or ``uint8`` that are a sample each.
 
         Raises:
-            TypeError: not a buffer, or a dtype that is not accepted, or a foreign byte order.
-            ValueError: no dimension, or more than two, zero channels or more than 64, an empty block, or an odd number
-                of raw bytes. After any error the encoder is as it was before.
+            TypeError: not a buffer, or a dtype that is not accepted: 64-bit integers have no full scale in audio.
+            ValueError: no dimension, or more than two, zero channels or more than 64, an empty block, an odd number of
+                raw bytes, or an unknown layout or encoding. After any error the encoder is as it was before.
             OSError: the operating system gives no random numbers to mask with.
         """
-    def encode_into(self, block: _Samples, out: Buffer, /) -> int:
+    def encode_into(
+        self, block: _Samples, out: Buffer, layout: _Layout = "channels_last", encoding: _Encoding = "pcm", /
+    ) -> int:
         """Like `encode`, but write the frames back to back into ``out`` and return how many there are.
 
         Each is ``frame_bytes`` long. Allocates nothing.
@@ -95,7 +113,51 @@ class AudioEncoder:
             TypeError, ValueError: as from `encode`; a TypeError also if ``out`` is not a buffer.
         """
     def flush(self) -> bytes | None:
-        """Return the frame of what is carried over, shorter than a chunk, or ``None`` if nothing is."""
+        """Return the frame of all that is pending, or ``None`` if nothing is, and start anew.
+
+        It holds ``pending_samples``, which may be up to 3 ms more than a chunk.
+        """
+
+@final
+class Resampler:
+    """Converts a stream of samples from one rate to another, with a delay below 3 ms.
+
+    A polyphase FIR of linear phase whose delay is taken out: output ``k`` is the signal at the time ``k / rate_out_hz``
+    after the first sample. With ``f`` half the lower rate, it is flat within 0.1 dB to 7/8 of ``f`` (from 16 kHz on;
+    to 3.28 kHz at 8 kHz) and at least 80 dB down from ``f`` on. Between equal rates the samples pass through as they
+    are. The result is the same, bit for bit, however the stream is cut into blocks. Safe to share between threads;
+    each call is atomic, and with a second of samples or more it lets other threads run meanwhile.
+
+    Args:
+        rate_in_hz: samples per second of the blocks, 8,000 to 192,000.
+        rate_out_hz: samples per second of what is returned, in the same range.
+
+    Raises:
+        ValueError: a rate out of range.
+    """
+
+    def __new__(cls, rate_in_hz: int, rate_out_hz: int) -> Resampler: ...
+    @property
+    def rate_in_hz(self) -> int: ...
+    @property
+    def rate_out_hz(self) -> int: ...
+    @property
+    def delay_s(self) -> float:
+        """How long a sample is held back, in seconds of the signal: what comes after it is needed to compute it."""
+    def feed(self, block: _Samples, /) -> bytes:
+        """Take a block; return the samples that it completes, 16-bit little-endian mono.
+
+        Args:
+            block: as for `AudioEncoder.encode`, channels last: ``int16`` mono, or anything else that is accepted there.
+
+        Raises:
+            TypeError, ValueError: as from `AudioEncoder.encode`; the block was then not taken.
+        """
+    def flush(self) -> bytes:
+        """Return what is held back, as if silence followed, and start anew.
+
+        With it, ``n`` samples have given ``ceil(n * rate_out_hz / rate_in_hz)`` in all.
+        """
 
 def encode_video(image: Buffer, mime_type: str, /) -> bytes:
     """Write an encoded image as a ``realtimeInput`` message, framed.

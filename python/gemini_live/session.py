@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gemini_live.outbox import Kind
     from gemini_live.recorder import Recorder
     from gemini_live.runner import Runner
-    from gemini_live.speech import Samples
+    from gemini_live.speech import Encoding, Layout, Samples
     from gemini_live.telemetry import Telemetry
     from gemini_live.tool_ledger import ToolStats
     from gemini_live.tools import Tools
@@ -97,15 +97,26 @@ class Session:
 
     # --- live input ---
 
-    async def send_audio(self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ) -> None:
+    async def send_audio(
+        self,
+        block: Samples | Blob | SupportsModelDump,
+        *,
+        rate_hz: int = NATIVE_RATE_HZ,
+        layout: Layout = "channels_last",
+        encoding: Encoding = "pcm",
+    ) -> None:
         """Send a block of speech of any length; it is cut into chunks, and what does not fill one waits for the next.
 
         Args:
-            block: samples of shape ``(n,)`` or ``(n, channels)``, of ``int16``, ``int32``, ``float32`` or ``float64``
-                (full scale ±1) or ``uint8`` (silence at 128), in any memory layout; channels are averaged. Plain
-                ``bytes`` are 16-bit little-endian mono. Float samples are rounded to the nearest and saturate, NaN
-                becomes silence. A `Blob` of such bytes, ours or the official SDK's, says its rate itself.
-            rate_hz: samples per second; the service resamples what is not 16,000.
+            block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout, of ``float32``, ``float64`` or
+                ``float16`` (full scale ±1), ``int8``, ``int16`` or ``int32``, ``uint8``, ``uint16`` or ``uint32``
+                (silence in the middle); channels are averaged. Plain ``bytes`` are 16-bit little-endian mono. What is
+                beyond full scale saturates, NaN becomes silence. A `Blob` of such bytes, ours or the official SDK's,
+                says its rate itself.
+            rate_hz: samples per second, 8,000 to 192,000. What is not 16,000 is resampled here, with a delay below
+                3 ms; ``int16`` mono at 16,000 is sent as it is. Another rate than before begins a new stream.
+            layout: ``"channels_first"`` for blocks of shape ``(channels, n)``.
+            encoding: ``"mulaw"`` or ``"alaw"`` for bytes of ITU-T G.711, as from the telephone.
 
         Raises:
             TypeError: not samples of an accepted kind.
@@ -114,9 +125,16 @@ class Session:
         """
         self._check_open()
         samples, rate_hz = _samples(block, rate_hz)
-        self._speech.feed(samples, rate_hz, self._runner.submit_audio)
+        self._speech.feed(samples, rate_hz, self._runner.submit_audio, layout, encoding)
 
-    def feed_audio(self, block: Samples | Blob | SupportsModelDump, *, rate_hz: int = NATIVE_RATE_HZ) -> bool:
+    def feed_audio(
+        self,
+        block: Samples | Blob | SupportsModelDump,
+        *,
+        rate_hz: int = NATIVE_RATE_HZ,
+        layout: Layout = "channels_last",
+        encoding: Encoding = "pcm",
+    ) -> bool:
         """`send_audio` for microphone callbacks: from any thread, without waiting and without a task.
 
         What is fed while the loop is busy goes in when it comes round, in order; too old by then, it expires and is
@@ -134,7 +152,11 @@ class Session:
         samples, rate_hz = _samples(block, rate_hz)
         taken: list[bool] = []
         put = self._runner.inbox.put
-        self._speech.feed(samples, rate_hz, lambda message, duration_s: taken.append(put("audio", message, duration_s)))
+
+        def take(frame: bytes, duration_s: float) -> None:
+            taken.append(put("audio", frame, duration_s))
+
+        self._speech.feed(samples, rate_hz, take, layout, encoding)
         return all(taken)
 
     def feed_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> bool:

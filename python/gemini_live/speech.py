@@ -1,12 +1,12 @@
-"""One stream of speech: blocks of samples in, whole messages out, with the rest of a block carried to the next.
+"""One stream of speech: blocks of samples at any rate in, whole frames of 16 kHz out, the rest of a block carried on.
 
-Shared by the loop and by microphone threads: the order in which blocks are taken is that in which their messages go on.
+Shared by the loop and by microphone threads: the order in which blocks are taken is that in which their frames go on.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gemini_live import _core
 
@@ -18,29 +18,46 @@ if TYPE_CHECKING:
 
     # NumPy's stubs know the buffer protocol from Python 3.12 on only
     Samples: TypeAlias = Buffer | npt.NDArray[Any]
-    # takes a message and the seconds of audio in it
+    # takes a frame and the seconds of audio in it
     Take: TypeAlias = Callable[[bytes, float], object]
 
-__all__ = ["NATIVE_RATE_HZ", "Speech"]
+__all__ = ["NATIVE_RATE_HZ", "Encoding", "Layout", "Speech"]
 
 NATIVE_RATE_HZ = 16_000
-"""The rate that the service works with; it resamples others."""
+"""The rate that the service works with, and the only one that it is sent."""
+
+Layout: TypeAlias = Literal["channels_last", "channels_first"]
+"""Of a block with two dimensions: ``(n, channels)`` or ``(channels, n)``."""
+
+Encoding: TypeAlias = Literal["pcm", "mulaw", "alaw"]
+"""What bytes mean: 16-bit samples, or one sample each as in ITU-T G.711."""
 
 
 class Speech:
-    """Cuts speech into chunks.
+    """Brings speech to 16 kHz and cuts it into chunks.
 
     Args:
-        chunk_ms: length of one message.
+        chunk_ms: length of one chunk.
     """
 
     def __init__(self, chunk_ms: int) -> None:
-        self._chunk_ms = chunk_ms
-        self._encoder = self._encoder_for(NATIVE_RATE_HZ)
+        self._chunk_samples = NATIVE_RATE_HZ * chunk_ms // 1000
+        self._chunk_s = self._chunk_samples / NATIVE_RATE_HZ
+        self._encoder = _core.AudioEncoder(NATIVE_RATE_HZ, self._chunk_samples)
         self._lock = threading.Lock()
 
-    def feed(self, block: Samples, rate_hz: int, take: Take) -> None:
+    def feed(
+        self,
+        block: Samples,
+        rate_hz: int,
+        take: Take,
+        layout: Layout = "channels_last",
+        encoding: Encoding = "pcm",
+    ) -> None:
         """Hand the chunks that a block completes to ``take``, oldest first.
+
+        Blocks may change their number of channels at any time. Another rate begins a stream of its own: what is left at
+        the old one goes on first, to its last sample.
 
         Raises:
             TypeError: not samples of an accepted kind.
@@ -49,14 +66,14 @@ class Speech:
         with self._lock:
             encoder = self._encoder
             if rate_hz != encoder.rate_hz:
-                successor = self._encoder_for(rate_hz)
-                messages = successor.encode(block)
-                self._flush(take)  # what is left at the old rate cannot be joined to the new
-                self._encoder = encoder = successor
+                successor = _core.AudioEncoder(rate_hz, self._chunk_samples)
+                frames = successor.encode(block, layout, encoding)
+                self._flush(take)
+                self._encoder = successor
             else:
-                messages = encoder.encode(block)
-            for message in messages:
-                take(message, encoder.chunk_samples / rate_hz)
+                frames = encoder.encode(block, layout, encoding)
+            for frame in frames:
+                take(frame, self._chunk_s)
 
     def flush(self, take: Take) -> None:
         """Hand on what does not fill a chunk, because nothing will follow that belongs to it."""
@@ -64,10 +81,7 @@ class Speech:
             self._flush(take)
 
     def _flush(self, take: Take) -> None:
-        duration_s = self._encoder.pending_samples / self._encoder.rate_hz
+        duration_s = self._encoder.pending_samples / NATIVE_RATE_HZ
         rest = self._encoder.flush()
         if rest is not None:
             take(rest, duration_s)
-
-    def _encoder_for(self, rate_hz: int) -> _core.AudioEncoder:
-        return _core.AudioEncoder(rate_hz, max(1, round(rate_hz * self._chunk_ms / 1000)))

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _speech(path: Path | None) -> Speech:
     if path is not None:
-        return read_speech(path)
+        return read_speech(path).at_the_rate_of_the_service()
     with as_file(files("gemini_live.demo") / "speech.wav") as shipped:
         return read_speech(shipped)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from gemini_live.emulator.resampling import resample
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Speech", "UnusableFileError", "check_writable", "read_speech", "write_reply"]
 
 _BLOCKS_PER_S: Final = 50
+_RATE_HZ: Final = 16_000
 _SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000
 """What the emulator takes for speech."""
 
@@ -54,6 +57,15 @@ class Speech:
             end = round((round(start * _BLOCKS_PER_S / self.rate_hz) + 1) * self.rate_hz / _BLOCKS_PER_S)
             yield self.samples[start:end]
             start = end
+
+    def at_the_rate_of_the_service(self) -> Speech:
+        """The same at 16 kHz, mono if it has another rate now.
+
+        By soxr: what arrives is compared with it sample by sample, and the session's own resampler rounds otherwise.
+        """
+        if self.rate_hz == _RATE_HZ:
+            return self
+        return Speech(self.name, resample(self.mono, self.rate_hz, _RATE_HZ), _RATE_HZ)
 
     @cached_property
     def mono(self) -> npt.NDArray[np.int16]:
