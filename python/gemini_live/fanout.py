@@ -50,7 +50,9 @@ class Cursor:
             StopAsyncIteration: the session has closed for good and everything was read.
             RuntimeError: another task is waiting at this cursor; give each its own with ``session.events()``.
         """
-        self._max_unread = None
+        if self._max_unread is not None:
+            self._max_unread = None
+            self._fanout.spare_no_audio(self)
         while True:
             event = self.next_now()
             if event is not None:
@@ -68,10 +70,10 @@ class Cursor:
             finally:
                 self._waiter = None
 
-    @property
-    def started(self) -> bool:
-        """Whether anybody has read from it, or it keeps everything in any case."""
-        return self._max_unread is None
+    def keep_no_audio(self) -> None:
+        """Keep none until the first read, if that has not been: a megabyte a minute, for what may never come."""
+        if self._max_unread is not None:
+            self._fanout.spare_audio(self)
 
     def next_now(self) -> Event | None:
         """The next event if there is one already."""
@@ -106,19 +108,26 @@ class Cursor:
     # --- for the fan-out ---
 
     def put(self, event: Event) -> None:
-        """Add an event and wake the reader."""
-        if isinstance(event, ModelAudio):
-            self._audio_s += event.duration_s
-        elif isinstance(event, Interrupted):
+        """Add an event that is no audio, and wake the reader."""
+        if isinstance(event, Interrupted):
             self._unread = deque(kept for kept in self._unread if not isinstance(kept, ModelAudio))
             self._audio_s = 0.0
-        self._unread.append(event)
+        self._add(event)
+
+    def put_audio(self, audio: ModelAudio, duration_s: float) -> None:
+        """Add a piece of audio, and wake the reader."""
+        self._audio_s += duration_s
+        self._add(audio)
         while self._audio_s > MAX_AUDIO_S:
             self._skip_oldest_audio()
+
+    def _add(self, event: Event) -> None:
+        self._unread.append(event)
         if self._max_unread is not None and len(self._unread) > self._max_unread:
             self._pop_oldest()
             self._lagged += 1
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def _skip_oldest_audio(self) -> None:
         oldest = next(event for event in self._unread if isinstance(event, ModelAudio))
@@ -142,19 +151,28 @@ class Fanout:
     def __init__(self) -> None:
         # weakly: a consumer that went away without a word costs nothing, and does not keep its session alive
         self._cursors: list[weakref.ref[Cursor]] = []
+        self._without_audio: list[weakref.ref[Cursor]] = []
         self._ended = False
         self.loop: asyncio.AbstractEventLoop | None = None  # where events are published, once that is known
 
     def publish(self, event: Event) -> None:
         """Add an event for everybody; after `Closed` there is nothing more to add."""
-        for held in self._cursors:
-            if (cursor := held()) is not None:
-                cursor.put(event)
+        if isinstance(event, ModelAudio):
+            self.publish_audio(event)
+            return
+        for cursor in self._held():
+            cursor.put(event)
         if isinstance(event, Closed):
             self._ended = True
-            for held in self._cursors:
-                if (cursor := held()) is not None:
-                    cursor.end()
+            for cursor in self._held():
+                cursor.end()
+
+    def publish_audio(self, audio: ModelAudio) -> None:
+        """`publish` for what nearly all events are."""
+        duration_s = audio.duration_s
+        for held in self._cursors:
+            if (cursor := held()) is not None:
+                cursor.put_audio(audio, duration_s)
 
     def join(self, owner: object = None, *, max_unread_before_start: int | None = None) -> Cursor:
         """Make a cursor that begins now.
@@ -168,12 +186,33 @@ class Fanout:
         if self._ended:
             cursor.end()
         else:
-            self._cursors = [*self._still_held(), weakref.ref(cursor)]
+            self._cursors = [*_alive(self._cursors), weakref.ref(cursor)]
         return cursor
 
     def leave(self, cursor: Cursor) -> None:
         """Forget a cursor."""
-        self._cursors = [held for held in self._still_held() if held() is not cursor]
+        self._cursors = _without(cursor, self._cursors)
+        self._without_audio = _without(cursor, self._without_audio)
 
-    def _still_held(self) -> list[weakref.ref[Cursor]]:
-        return [held for held in self._cursors if held() is not None]
+    def spare_audio(self, cursor: Cursor) -> None:
+        """Give a cursor no audio until further notice."""
+        if any(held() is cursor for held in self._cursors):
+            self._cursors = _without(cursor, self._cursors)
+            self._without_audio.append(weakref.ref(cursor))
+
+    def spare_no_audio(self, cursor: Cursor) -> None:
+        """Give a cursor everything again."""
+        if any(held() is cursor for held in self._without_audio):
+            self._without_audio = _without(cursor, self._without_audio)
+            self._cursors.append(weakref.ref(cursor))
+
+    def _held(self) -> list[Cursor]:
+        return [cursor for held in (*self._cursors, *self._without_audio) if (cursor := held()) is not None]
+
+
+def _alive(cursors: list[weakref.ref[Cursor]]) -> list[weakref.ref[Cursor]]:
+    return [held for held in cursors if held() is not None]
+
+
+def _without(cursor: Cursor, cursors: list[weakref.ref[Cursor]]) -> list[weakref.ref[Cursor]]:
+    return [held for held in _alive(cursors) if held() is not cursor]

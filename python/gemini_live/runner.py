@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
+from threading import get_ident
 from typing import TYPE_CHECKING, assert_never
 
 from gemini_live import events, protocol
@@ -31,6 +33,18 @@ if TYPE_CHECKING:
 __all__ = ["Runner"]
 
 _log = logging.getLogger("gemini_live")
+
+# How often this process has come about by a fork: what is older belongs to another one.
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603 - of the process, as forks are
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 _CONNECT_ERRORS: dict[CloseKind, type[ConnectError]] = {
     CloseKind.CREDENTIALS: AuthenticationError,
@@ -67,6 +81,7 @@ class Runner:
         self._dial = dial
         self._fanout = fanout
         self._loop = fanout.loop = asyncio.get_running_loop()
+        self._thread, self._forks = get_ident(), _forks
         self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
         self._transport: Transport | None = None
         self._express: Callable[[bytes], None] | None = None  # writes audio that nothing else goes before
@@ -98,7 +113,8 @@ class Runner:
         Raises:
             RuntimeError: this is not the loop that the session was opened in.
         """
-        if asyncio.get_running_loop() is not self._loop:
+        # What `asyncio.get_running_loop` looks at, but for the system call that it makes before Python 3.12.
+        if get_ident() != self._thread or not self._loop.is_running() or self._forks != _forks:
             raise RuntimeError(
                 "the session belongs to another event loop; from there use feed_audio() and feed_video(), or "
                 "asyncio.run_coroutine_threadsafe() with the loop that it was opened in"
@@ -290,7 +306,7 @@ class Runner:
         now = self._loop.time()
         audio = self.protocol.audio_received(now, raw)
         if audio is not None:
-            self._fanout.publish(audio)
+            self._fanout.publish_audio(audio)
         else:
             self.protocol.message_received(now, raw)
             self._carry_out()

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gemini_live.outbox import Kind
     from gemini_live.recorder import Recorder
     from gemini_live.runner import Runner
-    from gemini_live.speech import Encoding, Layout, Samples
+    from gemini_live.speech import Encoding, Layout, Samples, Take
     from gemini_live.telemetry import Telemetry
     from gemini_live.tool_ledger import ToolStats
     from gemini_live.tools import Tools
@@ -52,6 +52,7 @@ __all__ = ["Session"]
 
 # What the session itself keeps for an iteration that may never come: the newest so many events.
 _KEPT_FOR_LATER = 1_024
+_ENDING = (State.CLOSING, State.CLOSED)
 _SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
@@ -86,7 +87,7 @@ class Session:
         self._config = config
         self._endpoint = endpoint
         self._fanout = fanout
-        self._own_events: Cursor | None = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
+        self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
         self._speech = Speech(config.chunk_ms)
         self._tools = tools
         self._recorder = recorder
@@ -124,8 +125,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        samples, rate_hz = _samples(block, rate_hz)
-        self._speech.feed(samples, rate_hz, self._runner.submit_audio, layout, encoding)
+        self._feed(block, rate_hz, self._runner.submit_audio, layout, encoding)
 
     def feed_audio(
         self,
@@ -149,14 +149,13 @@ class Session:
         """
         if self._is_closing():
             return False
-        samples, rate_hz = _samples(block, rate_hz)
         taken: list[bool] = []
         put = self._runner.inbox.put
 
         def take(frame: bytes, duration_s: float) -> None:
             taken.append(put("audio", frame, duration_s))
 
-        self._speech.feed(samples, rate_hz, take, layout, encoding)
+        self._feed(block, rate_hz, take, layout, encoding)
         return all(taken)
 
     def feed_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> bool:
@@ -360,24 +359,17 @@ class Session:
         It misses no event but audio, and of that only what lies more than five minutes behind, with a `Lagged` that
         counts it. It keeps the session alive. Close it, or let go of it, when you stop reading.
 
-        The session keeps nothing any more for an iteration of its own that has not begun: should it begin later, it
-        begins there.
+        For an iteration of its own that has not begun yet the session keeps no more audio from here on: it is heard by
+        others.
         """
-        if self._own_events is not None and not self._own_events.started:
-            self._own_events.close()
-            self._own_events = None
+        self._own_events.keep_no_audio()
         return self._fanout.join(self)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        return await self._iterated().__anext__()
-
-    def _iterated(self) -> Cursor:
-        if self._own_events is None:
-            self._own_events = self._fanout.join()
-        return self._own_events
+        return await self._own_events.__anext__()
 
     async def next_event(self) -> Event:
         """Wait for one event, for those who do not iterate.
@@ -386,7 +378,7 @@ class Session:
             SessionClosed: the session has ended and everything was read.
         """
         try:
-            return await self._iterated().__anext__()
+            return await self._own_events.__anext__()
         except StopAsyncIteration:
             raise self._session_closed() from None
 
@@ -544,8 +536,21 @@ class Session:
 
     # --- inside ---
 
+    def _feed(
+        self, block: Samples | Blob | SupportsModelDump, rate_hz: int, take: Take, layout: Layout, encoding: Encoding
+    ) -> None:
+        try:
+            self._speech.feed(cast("Samples", block), rate_hz, take, layout, encoding)
+        except TypeError:
+            # what has no samples itself may be a blob that holds some; asked afterwards, it costs the others nothing
+            blob = blob_from(block, "block")
+            if blob is None:
+                raise
+            samples, rate_hz = pcm_from(blob, "block")
+            self._speech.feed(samples, rate_hz, take, layout, encoding)
+
     def _is_closing(self) -> bool:
-        return self._protocol.state in (State.CLOSING, State.CLOSED)
+        return self._protocol.state in _ENDING
 
     def _check_open(self) -> None:
         self._runner.check_loop()
@@ -586,11 +591,6 @@ class Session:
         if after_audio:
             self._speech.flush(self._runner.submit_audio)
         self._runner.submit(kind, codec.frame(raw))
-
-
-def _samples(given: Samples | Blob | SupportsModelDump, rate_hz: int) -> tuple[Samples, int]:
-    blob = blob_from(given, "block")
-    return (cast("Samples", given), rate_hz) if blob is None else pcm_from(blob, "block")
 
 
 def _encode_image(given: Buffer | Blob | SupportsModelDump, mime_type: str | None) -> bytes:

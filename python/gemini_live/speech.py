@@ -43,6 +43,7 @@ class Speech:
     def __init__(self, chunk_ms: int) -> None:
         self._chunk_samples = NATIVE_RATE_HZ * chunk_ms // 1000
         self._chunk_s = self._chunk_samples / NATIVE_RATE_HZ
+        self._rate_hz = NATIVE_RATE_HZ  # of the blocks so far
         self._encoder = _core.AudioEncoder(NATIVE_RATE_HZ, self._chunk_samples)
         self._lock = threading.Lock()
 
@@ -64,14 +65,13 @@ class Speech:
             ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
         """
         with self._lock:
-            encoder = self._encoder
-            if rate_hz != encoder.rate_hz:
+            if rate_hz == self._rate_hz:
+                frames = self._encoder.encode(block, layout, encoding)
+            else:
                 successor = _core.AudioEncoder(rate_hz, self._chunk_samples)
                 frames = successor.encode(block, layout, encoding)
                 self._flush(take)
-                self._encoder = successor
-            else:
-                frames = encoder.encode(block, layout, encoding)
+                self._encoder, self._rate_hz = successor, rate_hz
             for frame in frames:
                 take(frame, self._chunk_s)
 

@@ -57,6 +57,8 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._aborted = False
         self._paused = False
         self._stopped = False  # nothing that is written leaves any more
+        self.write: Callable[[bytes], None] = wire.write
+        """Hand a frame to the socket: asyncio's own function, as there is nothing to be added to it."""
         _keep_fresh(wire)
 
     def start(self, receiver: Receiver, release: Callable[[Exception | None], Awaitable[None]]) -> None:
@@ -71,19 +73,16 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     def _begin(self) -> None:
         early, self._early = self._early, b""
-        if early:
-            self._take(early, len(early))
+        for start in range(0, len(early), _READ_BYTES):
+            piece = early[start : start + _READ_BYTES]
+            self._buffer[: len(piece)] = piece
+            self.buffer_updated(len(piece))
         if self._gone is not False:
             self._finish()
         else:
             self._wire.resume_reading()
 
     # --- writing ---
-
-    def write(self, frame: bytes) -> None:
-        """Hand a frame to the socket."""
-        if not self._stopped:
-            self._wire.write(frame)
 
     def ping(self, payload: bytes) -> None:
         """Send a ping."""
@@ -106,6 +105,7 @@ class StreamTransport(asyncio.BufferedProtocol):
         if not self._stopped and not self._paused and not self._aborted and self._receiver is not None:
             self._receiver.writing_paused()
         self._stopped, self._paused = True, False  # and nothing is to be resumed
+        self.write = _discard
 
     # --- reading ---
 
@@ -115,10 +115,7 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read (asyncio)."""
-        self._take(self._buffer, nbytes)
-
-    def _take(self, buffer: memoryview | bytes, size: int) -> None:
-        items = self._frames.feed(buffer, size)
+        items = self._frames.feed(self._buffer, nbytes)
         receiver = self._receiver
         if receiver is None or self._aborted:
             return
@@ -219,6 +216,10 @@ class StreamTransport(asyncio.BufferedProtocol):
     async def wait_closed(self) -> None:
         """Wait until the socket is closed and everything was given back."""
         await asyncio.wait([self._finished])
+
+
+def _discard(_frame: bytes) -> None:
+    """In place of `write` when nothing leaves any more."""
 
 
 def _keep_fresh(wire: asyncio.Transport) -> None:
