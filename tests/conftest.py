@@ -5,8 +5,41 @@ from __future__ import annotations
 import asyncio
 import functools
 import selectors
+import sys
 
 import pytest
+
+from gemini_live.transport import takeover
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("gemini-live", "the ways a connection may be driven")
+    group.addoption(
+        "--connection",
+        choices=["taken-over", "aiofastnet", "aiohttp"],
+        default="taken-over",
+        help="taken over from aiohttp on asyncio's transports, on aiofastnet's, or left to aiohttp's own WebSocket",
+    )
+    group.addoption("--uvloop", action="store_true", help="run everything on uvloop")
+
+
+def pytest_configure(config):
+    connection = config.getoption("--connection")
+    if connection == "aiofastnet":
+        import aiofastnet  # noqa: F401, PLC0415 - it must be there, or the run would prove nothing
+    else:
+        sys.modules["aiofastnet"] = None  # as if it were not installed
+    if connection == "aiohttp":
+        takeover.take_over = lambda _connection: None
+    if config.getoption("--uvloop"):
+        config.pluginmanager.register(_OnUvloop())
+
+
+class _OnUvloop:
+    def pytest_asyncio_loop_factories(self):
+        import uvloop  # noqa: PLC0415 - only where it is asked for
+
+        return {"uvloop": uvloop.new_event_loop}
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -65,7 +65,8 @@ class AudioEncoder:
     @property
     def pending_samples(self) -> int:
         """Samples, at 16 kHz, that `flush` would send: less than ``chunk_samples``, and up to 3 ms that the resampler
-        holds back."""
+        holds back.
+        """
     @property
     def delay_s(self) -> float:
         """How long the resampler holds a sample back, in seconds; 0 where there is none."""

@@ -9,6 +9,6 @@ in is taken apart in Rust, one call for each read. Where aiohttp does not let go
 from __future__ import annotations
 
 from gemini_live.transport.dialling import check_proxy, dial, post
-from gemini_live.transport.interface import Dialler, DialError, Receiver, Transport
+from gemini_live.transport.interface import DialError, Dialler, Receiver, Transport
 
 __all__ = ["DialError", "Dialler", "Receiver", "Transport", "check_proxy", "dial", "post"]

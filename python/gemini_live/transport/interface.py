@@ -9,7 +9,17 @@ if TYPE_CHECKING:
     from gemini_live.config import TransportConfig
     from gemini_live.failures import Failure
 
-__all__ = ["GOODBYE", "HIGH_WATER", "LOW_WATER", "MAX_MESSAGE", "DialError", "Dialler", "Receiver", "Transport", "words_of"]
+__all__ = [
+    "GOODBYE",
+    "HIGH_WATER",
+    "LOW_WATER",
+    "MAX_MESSAGE",
+    "DialError",
+    "Dialler",
+    "Receiver",
+    "Transport",
+    "words_of",
+]
 
 # Speech that waits behind more than this is not fresh any more: 16 KiB are 340 ms of it.
 HIGH_WATER = 16 * 1024

@@ -47,7 +47,8 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._receiver: Receiver | None = None
         self._release: Callable[[Exception | None], Awaitable[None]] | None = None
-        self._gone: Exception | None | bool = False  # what ended the socket; false while it is there
+        self._gone = False  # the socket is closed
+        self._error: Exception | None = None  # by this, if by anything
         self._failure: Failure | None = None  # what the receiver will be told of the end
         self._finishing: asyncio.Task[None] | None = None
         self._finished = self._loop.create_future()
@@ -77,7 +78,7 @@ class StreamTransport(asyncio.BufferedProtocol):
             piece = early[start : start + _READ_BYTES]
             self._buffer[: len(piece)] = piece
             self.buffer_updated(len(piece))
-        if self._gone is not False:
+        if self._gone:
             self._finish()
         else:
             self._wire.resume_reading()
@@ -193,7 +194,7 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed (asyncio)."""
-        self._gone = exc
+        self._gone, self._error = True, exc
         if self._impatience is not None:
             self._impatience.cancel()
         self._failure = self._failure or Failure(reason="the connection was reset" if exc is None else words_of(exc))
@@ -207,7 +208,7 @@ class StreamTransport(asyncio.BufferedProtocol):
     async def _end(self) -> None:
         self._stop_writing()
         if self._release is not None:
-            await self._release(self._gone if isinstance(self._gone, Exception) else None)
+            await self._release(self._error)
         if self._receiver is not None and self._failure is not None and not self._aborted:
             self._receiver.connection_lost(self._failure)
         if not self._finished.done():
