@@ -424,3 +424,112 @@ async def test_pause_and_resume_reach_the_outbox():
     rig.runner.writing_resumed()
     assert rig.network.last.said == [{"a": 1}]
     await rig.close()
+
+
+# --- audio, straight to the connection --------------------------------------------------------------------------------
+
+
+def numbers(rig):
+    """The numbers of the chunks that were written, in order."""
+    return [message["n"] for message in rig.network.last.said if "n" in message]
+
+
+def chunk(number):
+    return frame(b'{"n":%d}' % number)
+
+
+@on_fake_clock
+async def test_audio_goes_straight_to_the_connection_and_is_accounted_for():
+    rig = await Rig(MemoryNetwork()).open()
+    for number in range(100):
+        rig.runner.submit_audio(chunk(number), 0.02)
+    assert numbers(rig) == list(range(100))
+    assert rig.runner._express is not None  # or nothing of this was tested
+    stats = rig.runner.stats()
+    assert (stats.accepted, stats.written, stats.by_kind["audio"].written) == (100, 100, 100)
+    await rig.close()
+    assert rig.runner.stats().acknowledged == 100
+
+
+@on_fake_clock
+async def test_audio_waits_behind_what_waits_and_leaves_after_it():
+    rig = await Rig(MemoryNetwork()).open()
+    rig.runner.submit_audio(chunk(0), 0.02)
+    rig.runner.submit_audio(chunk(1), 0.02)
+    rig.runner.writing_paused()
+    rig.runner.submit("text", chunk(2))
+    rig.runner.submit_audio(chunk(3), 0.02)
+    assert numbers(rig) == [0, 1]
+    rig.runner.writing_resumed()
+    rig.runner.submit_audio(chunk(4), 0.02)
+    assert numbers(rig) == [0, 1, 2, 3, 4]
+    await rig.close()
+
+
+@on_fake_clock
+async def test_a_connection_that_has_enough_in_mid_stream_is_given_no_more():
+    rig = await Rig(MemoryNetwork()).open()
+    rig.runner.submit_audio(chunk(0), 0.02)
+    transport = rig.network.last
+    write = transport.write
+
+    def write_and_pause(framed):
+        write(framed)
+        rig.runner.writing_paused()
+
+    transport.write = write_and_pause
+    rig.runner.submit("text", chunk(1))
+    rig.runner.submit_audio(chunk(2), 0.02)
+    assert numbers(rig) == [0, 1]
+    assert rig.runner.stats().waiting == 1
+    await rig.close()
+
+
+@on_fake_clock
+async def test_what_other_threads_have_handed_in_goes_first():
+    rig = await Rig(MemoryNetwork()).open()
+    rig.runner.submit_audio(chunk(0), 0.02)
+    rig.runner.submit_audio(chunk(1), 0.02)
+    rig.runner.inbox.put("audio", chunk(2), 0.02)
+    rig.runner.submit_audio(chunk(3), 0.02)
+    assert numbers(rig) == [0, 1, 2, 3]
+    await rig.close()
+
+
+@on_fake_clock
+async def test_audio_that_went_straight_is_confirmed_and_what_was_not_is_reported_at_the_loss():
+    rig = await Rig(MemoryNetwork()).open()
+    for number in range(10):
+        rig.runner.submit_audio(chunk(number), 0.02)
+    await asyncio.sleep(5.0)  # the ping that asks for a receipt
+    rig.runner.pong_received(rig.network.last.pings[-1])
+    assert rig.runner.stats().acknowledged == 10
+    for number in range(10, 13):
+        rig.runner.submit_audio(chunk(number), 0.02)
+    rig.network.last.lose()
+    assert (await rig.until(events.DeliveryUncertain)).kinds == {"audio": 3}
+    rig.runner.submit_audio(chunk(13), 0.02)
+    assert rig.runner.stats().waiting == 1
+    await rig.until(events.Reconnected)
+    assert numbers(rig) == [13]
+    await rig.close()
+
+
+@on_fake_clock
+async def test_audio_that_went_straight_is_replayed_where_the_service_says_what_it_has():
+    setup = Setup(model="models/m", session_resumption=SessionResumptionConfig(transparent=True))
+    rig = Rig(MemoryNetwork())
+    rig.runner = Runner(
+        Protocol(SessionConfig(setup=setup), setup, lambda: 1.0), TransportConfig(), no_address, rig.network, rig.fanout
+    )
+    await rig.open()
+    for number in range(5):
+        rig.runner.submit_audio(chunk(number), 0.02)
+    assert rig.runner._express is not None
+    first = rig.network.last
+    first.say(b'{"sessionResumptionUpdate":{"newHandle":"h","resumable":true,"lastConsumedClientMessageIndex":"2"}}')
+    await asyncio.sleep(0.1)
+    first.lose()
+    assert (await rig.until(events.Reconnected)).replayed == 3
+    assert numbers(rig) == [2, 3, 4]
+    await rig.close()
