@@ -70,13 +70,13 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
+        # first, and only then what came early: if that is a close, TLS waits for the other side's, which must be read
+        self._wire.resume_reading()
         early, self._early = self._early, b""
         if early:
             self._take(early, len(early))
         if self._gone is not False:
             self._finish()
-        else:
-            self._wire.resume_reading()
 
     # --- writing ---
 
