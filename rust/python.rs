@@ -79,6 +79,7 @@ impl From<TooSmall> for PyErr {
 }
 
 /// An int of any size; those that no field can hold are `None`, so that they are a `ValueError` like all out of range.
+#[derive(Clone, Copy)]
 struct Count(Option<u32>);
 
 impl<'py> FromPyObject<'_, 'py> for Count {
@@ -413,13 +414,13 @@ fn encode_video<'py>(image: &Bound<'py, PyAny>, mime_type: &str) -> PyResult<Bou
 
 #[pyfunction]
 #[pyo3(signature = (opcode, payload, /))]
-fn encode_frame<'py>(opcode: u8, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+fn encode_frame<'py>(opcode: Count, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     use websocket::opcode::{BINARY, CLOSE, PING, PONG, TEXT};
-    if !matches!(opcode, TEXT | BINARY | CLOSE | PING | PONG) {
-        return Err(PyValueError::new_err(format!(
-            "no opcode of a whole message: {opcode}"
-        )));
-    }
+    let opcode = opcode
+        .0
+        .and_then(|opcode| u8::try_from(opcode).ok())
+        .filter(|opcode| matches!(*opcode, TEXT | BINARY | CLOSE | PING | PONG))
+        .ok_or_else(|| PyValueError::new_err("opcode must be 1, 2, 8, 9 or 10"))?;
     with_bytes(payload, "payload", |payload_bytes| {
         if opcode >= CLOSE && payload_bytes.len() > websocket::MAX_CONTROL_BYTES {
             return Err(PyValueError::new_err(format!(

@@ -1,5 +1,7 @@
 //! A steady stream allocates nothing: the encoder has all its memory from the beginning, and the parser keeps what it has.
 //!
+//! What a long message needed is given back.
+//!
 //! Python's `tracemalloc` and `sys.getallocatedblocks` do not see Rust's allocator, hence this test.
 #![allow(unsafe_code)] // a global allocator is an unsafe trait
 
@@ -13,6 +15,7 @@ use gemini_live_core::websocket::Parser;
 thread_local! {
     /// Of this thread, so that what the test harness does meanwhile does not count.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -20,12 +23,15 @@ struct Counting;
 // SAFETY: every call goes to the system's allocator as it is; growth comes here through `alloc`, by default.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|allocations| allocations.set(allocations.get() + 1));
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        HELD_BYTES.set(HELD_BYTES.get().wrapping_add(layout.size()));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // what another thread has allocated may be given back here
+        HELD_BYTES.set(HELD_BYTES.get().wrapping_sub(layout.size()));
         // SAFETY: the caller's promise is passed on; `memory` came from `System`.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -101,4 +107,31 @@ fn frames_are_parsed_without_allocating() {
     let count = allocations(|| (0..100).for_each(|_| feed()));
     assert_eq!(items, 101 * 4);
     assert_eq!(count, 0);
+}
+
+#[test]
+fn the_memory_of_a_long_message_is_given_back() {
+    let long = [
+        &[0x82, 127, 0, 0, 0, 0, 0, 0x10, 0, 0][..],
+        &vec![b'x'; 1 << 20],
+    ]
+    .concat();
+    let mut fragmented = [&[0x02, 0][..], &long].concat();
+    fragmented[2] = 0x80; // what was a message is the last fragment
+    let before = HELD_BYTES.get();
+    let mut parser = Parser::new(2_000_000);
+    for stream in [&long, &fragmented] {
+        let mut messages = 0;
+        for piece in stream.chunks(65_536) {
+            parser.buffer().extend_from_slice(piece);
+            while parser.next().is_some() {
+                messages += 1;
+            }
+            let held = HELD_BYTES.get() - before;
+            assert!(held < 4 << 20, "{held}: both buffers, half empty at worst");
+        }
+        assert_eq!(messages, 1);
+        let held = HELD_BYTES.get() - before;
+        assert!(held <= 2 * 65_536, "{held}");
+    }
 }

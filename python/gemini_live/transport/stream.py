@@ -73,6 +73,8 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
+        # first, and only then what came early: if that is a close, TLS waits for the other side's, which must be read
+        self._wire.resume_reading()
         early, self._early = self._early, b""
         for start in range(0, len(early), _READ_BYTES):
             piece = early[start : start + _READ_BYTES]
@@ -80,8 +82,6 @@ class StreamTransport(asyncio.BufferedProtocol):
             self.buffer_updated(len(piece))
         if self._gone:
             self._finish()
-        else:
-            self._wire.resume_reading()
 
     # --- writing ---
 

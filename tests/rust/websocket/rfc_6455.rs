@@ -1,6 +1,6 @@
 //! RFC 6455 by section.
 
-use gemini_live_core::websocket::MAX_CONTROL_BYTES;
+use gemini_live_core::websocket::{MAX_CONTROL_BYTES, finish_frame, frame_bytes, unmask};
 
 use crate::{
     BEGIN_BINARY, BEGIN_TEXT, BINARY, CLOSE, END, GO_ON, Got, MAX_MESSAGE_BYTES, PING, PONG, TEXT,
@@ -374,5 +374,43 @@ fn nothing_comes_after_the_end() {
             items,
             "1.4, 7.1.7: in the same, after {says}"
         );
+    }
+}
+
+#[test]
+fn the_header_of_a_client() {
+    let headers: [(usize, &[u8]); 6] = [
+        (0, &[0x81, 0x80]),
+        (125, &[0x81, 0xFD]),
+        (126, &[0x81, 0xFE, 0, 126]),
+        (65_535, &[0x81, 0xFE, 0xFF, 0xFF]),
+        (65_536, &[0x81, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0]),
+        (1 << 24, &[0x81, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0]),
+    ];
+    for (length, header) in headers {
+        let mut frame = vec![0; frame_bytes(length)];
+        assert_eq!(finish_frame(1, [1, 2, 3, 4], length, &mut frame), Some(()));
+        assert_eq!(frame.len(), header.len() + 4 + length, "{length}");
+        assert!(
+            frame.starts_with(&[header, &[1, 2, 3, 4]].concat()),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_one_whole_frame_of_a_client_is_not_unmasked() {
+    let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // §5.7
+    assert_eq!(unmask(hello), Some((1, b"Hello".to_vec())));
+    for first in [0x01, 0xC1, 0xA1, 0x91] {
+        assert_eq!(
+            unmask(&[&[first], &hello[1..]].concat()),
+            None,
+            "{first:02x}"
+        );
+    }
+    assert_eq!(unmask(&frame(TEXT, b"Hello")), None, "a server's");
+    for end in 0..hello.len() {
+        assert_eq!(unmask(&hello[..end]), None);
     }
 }
