@@ -11,7 +11,7 @@ OFFICIAL := $(VENV)/.official
 SOAK := $(VENV)/.soak
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python chaos soak conformance fuzz check lint types format bench clean
+.PHONY: help demo test test-rust test-python test-connections chaos soak conformance fuzz check lint types format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ test-rust: ## Run the tests of the Rust core, without Python
 
 test-python: $(BUILT) ## Run the tests of the package, on the emulator
 	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance
+
+test-connections: $(BUILT) ## Run the tests of the package in every other way that a connection may be driven
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --connection aiofastnet
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --connection aiohttp
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --connection aiofastnet --uvloop
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --uvloop
 
 chaos: $(BUILT) ## Break the network under hundreds of sessions and account for every message: SEED=… FAULTS=1000
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),1000)

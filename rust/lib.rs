@@ -20,7 +20,7 @@
 //! | [`mask`]   | keys from the operating system's generator, and the XOR              |
 //! | [`websocket`] | frames out, and a stream of frames in                            |
 //! | [`decode`] | recognises the hot server message; leaves every other one alone     |
-//! | `buffer`   | Python's buffer protocol: the only file with `unsafe`               |
+//! | `buffer`   | Python's buffer protocol: every `unsafe` but that of `base64::vbmi` |
 //! | `python`   | the binding                                                         |
 //!
 //! A *block* is the array the user gave, a *chunk* is one audio payload on the wire, a *sample* is per channel.

@@ -53,4 +53,4 @@ def hasten(connector: aiohttp.BaseConnector | None) -> None:
         fastnet = importlib.import_module("aiofastnet")
     except ImportError:  # the extra [fast]
         return
-    connector._loop = _FastLoop(loop, fastnet)  # type: ignore[union-attr, assignment] # noqa: SLF001 - see above
+    connector._loop = _FastLoop(loop, fastnet)  # type: ignore[union-attr] # noqa: SLF001 - see above

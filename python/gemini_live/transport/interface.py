@@ -56,7 +56,7 @@ class Receiver(Protocol):
 class Transport(Protocol):
     """One connection, from its opening on."""
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes, /) -> None:
         """Send a whole message, as `codec.frame` has framed it; never blocks, and keeps the order."""
 
     def ping(self, payload: bytes) -> None:
