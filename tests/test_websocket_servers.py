@@ -12,6 +12,7 @@ import trustme
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from conftest import HASTEN, TAKE_OVER
 from gemini_live.codec import frame
 from gemini_live.events import CloseKind
 from gemini_live.transport import dialling, stream, takeover
@@ -33,10 +34,11 @@ def way(request, monkeypatch):
     if request.param == "taken over, with aiofastnet":
         if importlib.util.find_spec("aiofastnet") is None:
             pytest.skip("the extra [fast] is not installed")
+        monkeypatch.setattr(dialling, "hasten", HASTEN)
     else:
         monkeypatch.setattr(dialling, "hasten", lambda _connector: None)
-    if request.param == "aiohttp's own":
-        monkeypatch.setattr(takeover, "take_over", lambda _connection: None)
+    own = request.param == "aiohttp's own"
+    monkeypatch.setattr(takeover, "take_over", (lambda _connection: None) if own else TAKE_OVER)
     return request.param
 
 
