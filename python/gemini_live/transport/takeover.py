@@ -63,6 +63,9 @@ def take_over(connection: Any) -> tuple[StreamTransport, Callable[[Exception | N
     needed = (getattr(http, "set_parser", None), getattr(wire, "set_protocol", None), getattr(wire, "abort", None))
     if http is None or wire is None or None in needed:
         return None
+    if getattr(http, "_payload_parser", None) is not None:
+        # aiohttp before 3.14 has a parser of its own read on before anybody else is asked: what came in is in there
+        return None
     early = _Early()
     http.set_parser(early, None)
     wire.pause_reading()
