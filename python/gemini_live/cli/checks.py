@@ -1,0 +1,164 @@
+"""What `doctor` finds on this machine: Python, the package, its extras, and audio devices."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gemini_live import __version__, _core
+from gemini_live.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["PURPOSES", "Check", "Status", "audio_devices", "extras", "package", "python"]
+
+_OLDEST: Final = (3, 11)
+_PACKAGE: Final = "gemini-live"
+PURPOSES: Final[Mapping[str, str]] = {
+    "cli": "the moving display, shell completion, and all of emulator",
+    "emulator": "demo, emulator, replay and whatever has --emulator",
+    "camera": "videos, for send and record",
+    "audio": "microphone and loudspeaker",
+    "socks": "SOCKS proxies",
+    "vertex": "Google Cloud credentials, for --endpoint vertex",
+    "otel": "metrics and traces by OpenTelemetry",
+}
+"""What each extra is for."""
+_REQUIREMENT: Final = re.compile(r"""([\w.-]+)(?:\[([\w, -]+)\])?.*;.*extra == ["']([\w.-]+)["']""")
+
+
+class Status(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Nothing is wrong, but it may be what somebody looks for."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Cannot be known while an earlier one fails."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check.
+
+    Attributes:
+        found: what is so, in a few words.
+        mend: what to do about it, where there is something to be done.
+        details: more about it, a line each.
+        code: what the command returns if this is the first that failed.
+        elapsed_ms: how long it took, where that says something.
+    """
+
+    name: str
+    status: Status
+    found: str
+    mend: str = ""
+    details: Sequence[str] = ()
+    code: Exit = Exit.OK
+    elapsed_ms: float | None = None
+
+
+def python() -> Check:
+    """The interpreter."""
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < _OLDEST:
+        return Check(
+            "Python",
+            Status.FAILED,
+            found,
+            "gemini-live needs Python 3.11 or later; make a new environment",
+            code=Exit.USAGE,
+        )
+    return Check("Python", Status.OK, found)
+
+
+def package() -> Check:
+    """The package, and whether its compiled part is what users should have."""
+    if _core.BUILD_PROFILE != "release":
+        return Check(
+            "package",
+            Status.NOTE,
+            f"{__version__}, {_core.BUILD_PROFILE} build",
+            "it is many times slower than a release build; install a wheel, or build with --release",
+        )
+    return Check("package", Status.OK, f"{__version__}, {_core.BUILD_PROFILE} build")
+
+
+def extras() -> Check:
+    """Which extras are there, and what the others would bring. None is needed by everybody."""
+    wanted: dict[str, set[str]] = {}
+    for line in metadata.requires(_PACKAGE) or ():
+        match = _REQUIREMENT.fullmatch(line)
+        if match is not None:
+            wanted.setdefault(match[3], set()).add(f"extra {match[2]}" if match[1] == _PACKAGE else match[1])
+    there = [extra for extra in wanted if _is_there(extra, wanted)]
+    missing = [extra for extra in wanted if extra not in there]
+    details = [f'{extra}: {PURPOSES.get(extra, "")}; pip install "{_PACKAGE}[{extra}]"' for extra in missing]
+    if missing:
+        details.insert(0, "not installed:")
+    return Check("extras", Status.NOTE if missing else Status.OK, ", ".join(there) or "none", details=details)
+
+
+def _is_there(extra: str, wanted: Mapping[str, set[str]]) -> bool:
+    for name in wanted[extra]:
+        inner = name.removeprefix("extra ")
+        if inner in wanted and inner != name:
+            if not _is_there(inner, wanted):
+                return False
+            continue
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return False
+    return True
+
+
+def audio_devices() -> Check:
+    """Microphone and loudspeaker."""
+    name = "audio devices"
+    try:
+        sounddevice = importlib.import_module("sounddevice")
+    except ModuleNotFoundError:
+        return Check(
+            name, Status.NOTE, "not looked for: sounddevice is not installed", f'pip install "{_PACKAGE}[audio]"'
+        )
+    except OSError:
+        return Check(
+            name,
+            Status.FAILED,
+            "sounddevice does not find the PortAudio library",
+            "install it, such as by: apt install libportaudio2; on a machine without sound: --headless",
+            code=Exit.DEVICE,
+        )
+    found = dict(_defaults(sounddevice))
+    missing = [what for what, device in found.items() if device is None]
+    shown = ", ".join(f"{what}: {device or 'none'}" for what, device in found.items())
+    if missing:
+        return Check(
+            name,
+            Status.FAILED,
+            f"no {' and no '.join(missing)}" if len(missing) == len(found) else shown,
+            "plug one in or choose it as default, and see to it that this user may use it (on Linux: group audio; in a "
+            "container: --device /dev/snd); on a machine without sound: --headless",
+            code=Exit.DEVICE,
+        )
+    return Check(name, Status.OK, shown)
+
+
+def _defaults(sounddevice: Any) -> Iterator[tuple[str, str | None]]:  # noqa: ANN401 - it has no types
+    for what, kind in (("microphone", "input"), ("loudspeaker", "output")):
+        try:
+            device: Mapping[str, Any] = sounddevice.query_devices(kind=kind)
+        except (sounddevice.PortAudioError, ValueError):
+            yield what, None
+        else:
+            yield what, str(device["name"])
