@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 from gemini_live import __version__
@@ -14,7 +17,7 @@ from gemini_live.cli.exits import CommandError, Exit, exit_of, said
 from gemini_live.errors import GeminiLiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from gemini_live.cli.command import Command
 
@@ -60,8 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; `gemini_live.cli.exits` has their meanings.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    received: list[int] = []
     try:
-        return _run(arguments)
+        with _ended_as_by_ctrl_c(received):
+            return _run(arguments)
     except SystemExit as end:  # argparse's way of returning
         return end.code if isinstance(end.code, int) else 0
     except ModuleNotFoundError as error:
@@ -71,11 +76,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f'{missing} is not installed; pip install "gemini-live[{_EXTRA_OF[missing]}]"')
         return Exit.USAGE
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return 128 + received[0] if received else Exit.INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has seen enough; what is still buffered must not fail again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.BROKEN_PIPE
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c(received: list[int]) -> Generator[None, None, None]:
+    """SIGTERM and a terminal that is closed clear up as Ctrl-C does; ``received`` gets their numbers."""
+
+    def handle(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # no other thread may
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup ignores SIGHUP
+    for number in taken:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> int:
@@ -91,8 +117,10 @@ def _run(arguments: list[str]) -> int:
         _complain(str(error), command.name)
         return error.code
     except GeminiLiveError as error:
-        _complain(said(str(error)), command.name)
-        return exit_of(error)
+        code = exit_of(error)
+        more = ". `gemini-live doctor` with the same options finds out more" if code is Exit.NETWORK else ""
+        _complain(said(str(error)) + more, command.name)
+        return code
 
 
 def _complain(message: str, command: str = "") -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import platform
 import re
-import sys
 from collections.abc import Sequence
 from enum import Enum
 from importlib import metadata
@@ -21,13 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PURPOSES", "Check", "Status", "audio_devices", "extras", "package", "python"]
 
-_OLDEST: Final = (3, 11)
 _PACKAGE: Final = "gemini-live"
 PURPOSES: Final[Mapping[str, str]] = {
     "cli": "the moving display, shell completion, and all of emulator",
     "emulator": "demo, emulator, replay and whatever has --emulator",
-    "camera": "videos, for send and record",
+    "camera": "cameras; videos, for send and record",
+    "video": "pictures from arrays of pixels",
+    "screen": "pictures of the screen",
     "audio": "microphone and loudspeaker",
+    "echo": "echo cancellation",
     "socks": "SOCKS proxies",
     "vertex": "Google Cloud credentials, for --endpoint vertex",
     "otel": "metrics and traces by OpenTelemetry",
@@ -68,17 +69,8 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def python() -> Check:
-    """The interpreter."""
-    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < _OLDEST:
-        return Check(
-            "Python",
-            Status.FAILED,
-            found,
-            "gemini-live needs Python 3.11 or later; make a new environment",
-            code=Exit.USAGE,
-        )
-    return Check("Python", Status.OK, found)
+    """The interpreter; with one that is too old nobody comes this far."""
+    return Check("Python", Status.OK, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def package() -> Check:

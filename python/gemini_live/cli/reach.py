@@ -79,11 +79,12 @@ async def examine(line: Line) -> AsyncIterator[Check]:
     host = (there.hostname or "") if there else line.host
     port = (there.port or 80) if there else line.port
     failed = ""
-    for name, step in (
+    steps: list[tuple[str, Callable[[], Awaitable[Check]]]] = [
         ("DNS", lambda: _dns(host, port)),
         ("TCP", lambda: _tcp(host, port)),
         ("TLS", lambda: _tls(line, host, port, through_proxy=there is not None)),
-    ):
+    ]
+    for name, step in steps:
         check = _skipped(name, failed) if failed else await _timed(step())
         yield check
         failed = failed or (name if check.status is Status.FAILED else "")
@@ -99,7 +100,7 @@ async def examine(line: Line) -> AsyncIterator[Check]:
 
 
 def _skipped(name: str, failed: str) -> Check:
-    return Check(name, Status.SKIPPED, f"skipped, because {failed} failed")
+    return Check(name, Status.SKIPPED, f"not tried, see {failed}")
 
 
 async def _timed(step: Awaitable[Check]) -> Check:

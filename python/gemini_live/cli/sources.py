@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -203,9 +204,10 @@ def _film(path: Path) -> Film:
 
 
 def _opencv() -> Any:  # noqa: ANN401 - a module that may not be there: the extra
-    cv2 = importlib.import_module("cv2")
-    cv2.setLogLevel(0)  # what it thinks of a broken file is ours to say
-    return cv2
+    # what it and FFmpeg think of a broken file is ours to say
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    return importlib.import_module("cv2")
 
 
 def _jpeg(image: Any) -> bytes:  # noqa: ANN401 - an array of OpenCV, height × width × 3, BGR
