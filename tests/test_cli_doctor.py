@@ -177,7 +177,7 @@ def test_portaudio_is_not_there(monkeypatch, capsys):
     def import_module(name):
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr(checks.importlib, "import_module", import_module)
+    monkeypatch.setattr(checks, "importlib", SimpleNamespace(import_module=import_module))
     code, found = examine(capsys, "--emulator")
     assert code == 7
     assert "apt install libportaudio2" in found["audio devices"]["mend"]
