@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import emulator_client
-from command_line import COMMAND, JPEG, PNG, closed_port, in_terminal, run, served, tone, wav
+from command_line import COMMAND, JPEG, PNG, RATE_HZ, closed_port, in_terminal, run, served, tone, wav
 from gemini_live import emulator
 
 no_errors_inside = emulator_client.no_errors_inside
@@ -61,9 +61,14 @@ def test_a_wav_file_of_any_kind_arrives_as_it_is(kind, layout, tmp_path, capsys)
     assert code == 0
     assert out.startswith("you:   utterance 1, 0.")
     heard = emu.ledger.sessions[0].audio
-    assert len(heard) == len(mono)
-    quantum = 256 if kind == "u1" else 1
-    assert np.abs(heard - mono * 32_767).max() <= quantum
+    if rate_hz == RATE_HZ:
+        assert len(heard) == len(mono)
+        assert np.abs(heard - mono * 32_767).max() <= (256 if kind == "u1" else 1)
+    else:
+        assert len(heard) == pytest.approx(RATE_HZ / 2, abs=RATE_HZ / 50)
+        middle = heard[1_000:6_333] / 32_768  # a hundred periods
+        assert np.argmax(np.abs(np.fft.rfft(middle))) == 100
+        assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(0.3, rel=0.01)
 
 
 def test_speech_is_answered_and_the_answer_kept(tmp_path, capsys):
@@ -209,6 +214,11 @@ FOOLISH = {
     "broken MP4": ("a.mp4", b"\0\0\0\x18ftypmp42" + bytes(99), "a.mp4 begins like a video, but no image in it can be"),
     "no fmt": ("a.wav", b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "a.wav is not a PCM WAV file (it does not say what its"),
     "cut off": ("a.wav", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0", "a.wav is not a PCM WAV file ("),
+    "too slow": (
+        "a.wav",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\1\0\0\0\0\0\0\1\0\x08\0data\4\0\0\0\0\0\0\0",
+        "a.wav has 320 samples per second, speech has 8,000 to 192,000; convert it: ffmpeg -i a.wav -ar 16000",
+    ),
     "ADPCM": (
         "a.wav",
         b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x11\0\1\0\x40\x1f\0\0\0\0\0\0\1\0\4\0data\4\0\0\0\0\0\0\0",

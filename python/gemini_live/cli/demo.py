@@ -15,7 +15,7 @@ __all__ = ["COMMAND"]
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wav", type=Path, metavar="FILE", help="speak this instead: PCM of 8 to 32 bits or floats, any usual rate"
+        "--wav", type=Path, metavar="FILE", help="speak this instead: PCM, 8 to 32 bits, any usual rate"
     )
     parser.add_argument(
         "--out",

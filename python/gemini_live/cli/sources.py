@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gemini_live.cli.exits import CommandError, Exit
-from gemini_live.demo.wav import Speech, UnusableFileError, read_speech
+from gemini_live.cli.wav import read_wav
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["FRAMES_PER_S", "Film", "Picture", "Source", "Sources", "read_sources"]
+    import numpy.typing as npt
+
+__all__ = ["FRAMES_PER_S", "Film", "Picture", "Source", "Sources", "Speech", "read_sources"]
 
 FRAMES_PER_S: Final = 1
 """The service looks at no more."""
+_BLOCKS_PER_S: Final = 50
+_SLOWEST_HZ, _FASTEST_HZ = 8_000, 192_000
+"""What a session takes."""
 _JPEG_QUALITY: Final = 80
 _LARGEST_SIDE: Final = 768
 """In pixels, as the service advises; larger images are not seen better and take longer to arrive."""
@@ -36,6 +41,33 @@ _NAMED: Final = {
 }
 _USUAL: Final = {"WAV file": ".wav", "JPEG image": ".jpg", "PNG image": ".png", "video": ".mp4"}
 _TO_CONVERT: Final = ("Ogg", "FLAC", "MP3")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A WAV file.
+
+    Attributes:
+        samples: shape ``(n, channels)``, of a type that `Session.send_audio` takes.
+        rate_hz: samples per second.
+    """
+
+    samples: npt.NDArray[Any]
+    rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        """How long it takes to say."""
+        return len(self.samples) / self.rate_hz
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """Pieces of 20 ms, as a microphone would give them, also at rates of which 20 ms are no whole number."""
+        start = number = 0
+        while start < len(self.samples):
+            number += 1
+            end = round(number * self.rate_hz / _BLOCKS_PER_S)
+            yield self.samples[start:end]
+            start = end
 
 
 @dataclass(frozen=True)
@@ -140,10 +172,7 @@ def _read(path: Path) -> Source:
         )
     match kind:
         case "WAV file":
-            try:
-                return read_speech(path)
-            except UnusableFileError as error:
-                raise CommandError(str(error), Exit.FILE) from None
+            return _speech(path)
         case "JPEG image" | "PNG image":
             return Picture(path.name, path.read_bytes())
         case "video":
@@ -185,6 +214,19 @@ def _kind(start: bytes) -> str:
             return ""
         text = start[: error.start].decode()
     return "text" if all(one.isprintable() or one.isspace() for one in text) else ""
+
+
+def _speech(path: Path) -> Speech:
+    samples, rate_hz = read_wav(path.read_bytes(), str(path))
+    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
+        raise CommandError(
+            f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
+            f"ffmpeg -i {path} -ar 16000 converted.wav",
+            Exit.FILE,
+        )
+    if len(samples) == 0:
+        raise CommandError(f"{path} holds no samples; record something into it first", Exit.FILE)
+    return Speech(samples, rate_hz)
 
 
 def _film(path: Path) -> Film:

@@ -1,13 +1,12 @@
-"""WAV files: reading speech of any PCM or float kind, and writing the reply."""
+"""WAV files: reading speech of any PCM kind, and writing the reply."""
 
 from __future__ import annotations
 
 import os
-import struct
 import wave
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,7 +22,6 @@ __all__ = ["Speech", "UnusableFileError", "check_writable", "read_speech", "writ
 
 _BLOCKS_PER_S: Final = 50
 _RATE_HZ: Final = 16_000
-_EXTENSIBLE: Final = 0xFFFE
 _SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000
 """What the emulator takes for speech."""
 
@@ -38,7 +36,7 @@ class Speech:
 
     Attributes:
         name: of the file.
-        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, int32 for 24 and 32 bits, float32 or float64.
+        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, or int32 for 24 and 32 bits.
         rate_hz: samples per second.
     """
 
@@ -76,107 +74,61 @@ class Speech:
         Calculated without the package's own encoder, so that it can be held against it.
         """
         wide = self.samples.astype(np.float64)
-        match self.samples.dtype.str:
-            case "|u1":
+        match self.samples.dtype.itemsize:
+            case 1:
                 wide = (wide - 128) * 256
-            case "<i4":
+            case 4:
                 wide /= 65_536
-            case "<f4" | "<f8":
-                wide *= 32_768
             case _:
                 pass
         if wide.ndim == 2:
             wide = wide.mean(axis=1)
-        wide = np.where(np.isnan(wide), 0.0, wide)
         return np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
 
 
 def read_speech(path: Path) -> Speech:
-    """Read a WAV file of 8, 16, 24 or 32 bits, or of floats, of any number of channels and almost any rate.
+    """Read a PCM WAV file of 8, 16, 24 or 32 bits, of any number of channels and almost any rate.
 
     Raises:
         UnusableFileError: it cannot be read, or there is nothing in it.
     """
     try:
-        layout, data = _chunks(path.read_bytes())
-        samples = _samples(data, layout)
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            data = file.readframes(file.getnframes())
     except OSError as error:
-        raise UnusableFileError(f"cannot read {path}: {_words(error)}; give a file that exists") from None
-    except (ValueError, struct.error) as error:
+        raise UnusableFileError(f"cannot read {path}: {_words(error)}; give --wav a file that exists") from None
+    except (wave.Error, EOFError) as error:
         raise UnusableFileError(
-            f"{path} is not a PCM WAV file ({error}); convert it: ffmpeg -i {path} -c:a pcm_s16le {path.stem}-pcm.wav"
+            f"{path} is not a PCM WAV file ({str(error) or 'it ends too soon'}); convert it: ffmpeg -i {path} "
+            f"-c:a pcm_s16le {path.stem}-pcm.wav"
         ) from None
-    if not _SLOWEST_HZ <= layout.rate_hz <= _FASTEST_HZ:
+    if not 1 <= width <= 4:
+        raise UnusableFileError(f"{path} has {width * 8} bits per sample; convert it to 16: sox {path} -b 16 out.wav")
+    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
         raise UnusableFileError(
-            f"{path} has {layout.rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; "
-            f"convert it: sox {path} -r 16000 out.wav"
+            f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
+            f"sox {path} -r 16000 out.wav"
         )
+    samples = _samples(data[: len(data) // (channels * width) * (channels * width)], width)
     if len(samples) == 0:
         raise UnusableFileError(f"{path} holds no samples; record something into it first")
-    return Speech(path.name, samples, layout.rate_hz)
+    return Speech(path.name, samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
 
 
-class _Layout(NamedTuple):
-    """What the ``fmt`` chunk says."""
-
-    tag: int
-    channels: int
-    rate_hz: int
-    bits: int
-
-
-def _chunks(file: bytes) -> tuple[_Layout, bytes]:
-    """The layout and the samples of a RIFF file; its other chunks are skipped.
-
-    The standard library's ``wave`` takes neither floats nor, before Python 3.12, the extensible header with which most
-    programs write 24 bits.
-
-    Raises:
-        ValueError: why this is no WAV file that can be read.
-        struct.error: it ends too soon.
-    """
-    if file[:4] != b"RIFF" or file[8:12] != b"WAVE":
-        raise ValueError("it does not begin with RIFF … WAVE" if file else "it is empty")
-    layout, at = None, 12
-    while at + 8 <= len(file):
-        name, size = struct.unpack_from("<4sI", file, at)
-        at += 8
-        if name == b"fmt ":
-            tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", file, at)
-            if tag == _EXTENSIBLE:
-                (tag,) = struct.unpack_from("<H", file, at + 24)  # the first bytes of its GUID are the real tag
-            if not channels:
-                raise ValueError("it has no channels")
-            layout = _Layout(tag, channels, rate_hz, bits)
-        elif name == b"data":
-            if layout is None:
-                break
-            # programs that write into a pipe leave the size open; a file that was cut off has less than it says
-            return layout, file[at : at + size]
-        at += size + size % 2
-    raise ValueError("it has no samples" if layout else "it does not say what its samples are")
-
-
-def _samples(data: bytes, layout: _Layout) -> npt.NDArray[Any]:
-    width = layout.bits // 8
-    whole = data[: len(data) // max(1, layout.channels * width) * layout.channels * width]
-    match layout.tag, layout.bits:
-        case (1, 8):
-            samples: npt.NDArray[Any] = np.frombuffer(whole, np.uint8)
-        case (1, 16):
-            samples = np.frombuffer(whole, "<i2")
-        case (1, 24):
+def _samples(data: bytes, width: int) -> npt.NDArray[Any]:
+    match width:
+        case 1:
+            return np.frombuffer(data, np.uint8)
+        case 2:
+            return np.frombuffer(data, "<i2")
+        case 3:
             # the three bytes become the upper ones of four
-            wide = np.zeros((len(whole) // 3, 4), np.uint8)
-            wide[:, 1:] = np.frombuffer(whole, np.uint8).reshape(-1, 3)
-            samples = wide.view("<i4").reshape(-1)
-        case (1, 32):
-            samples = np.frombuffer(whole, "<i4")
-        case (3, 32 | 64):
-            samples = np.frombuffer(whole, f"<f{width}")
+            wide = np.zeros((len(data) // 3, 4), np.uint8)
+            wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+            return wide.view("<i4").reshape(-1)
         case _:
-            raise ValueError(f"format {layout.tag} with {layout.bits} bits")
-    return samples if layout.channels == 1 else samples.reshape(-1, layout.channels)
+            return np.frombuffer(data, "<i4")
 
 
 def check_writable(path: Path, speech: Path | None) -> None:
