@@ -132,7 +132,7 @@ def test_a_missing_extra_is_named_with_its_mend(arguments, missing, monkeypatch,
 def test_without_rich_the_words_come_all_the_same(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gemini_live.cli.display.find_spec", lambda _name: None)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert main(["send", "--emulator", "--text", "Hello", "--fast"]) == 0
     assert capsys.readouterr().out == "model: Hello\n"
 

@@ -124,7 +124,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _complain(message: str, command: str = "") -> None:
-    sys.stderr.write(f"gemini-live {command}".rstrip() + f": {message}\n")
+    line = f"gemini-live {command}".rstrip() + f": {message}"
+    sys.stderr.write((wrapped(line, indent="  ", first="") if sys.stderr.isatty() else line) + "\n")
 
 
 def parser(*, with_emulator: bool) -> argparse.ArgumentParser:

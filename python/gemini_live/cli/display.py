@@ -6,6 +6,7 @@ Words go to standard output, everything about them to standard error.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -131,9 +132,10 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON
 
 def screen_or_lines() -> Screen | PlainLines:
     """What suits this terminal, if it is one."""
-    if not find_spec("rich") or not (sys.stdout.isatty() or sys.stderr.isatty()):
+    if not sys.stderr.isatty() or not find_spec("rich") or os.environ.get("TERM", "") in ("dumb", "unknown"):
         return PlainLines()
-    if os.environ.get("TERM", "") in ("dumb", "unknown"):
+    # words that go through a pipe may come to the same terminal, where a bar would get in between them
+    if not sys.stdout.isatty() and not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
         return PlainLines()
     from gemini_live.cli.screen import Screen  # noqa: PLC0415 - the extra
 
