@@ -22,31 +22,72 @@ RATE_HZ = 16_000
 
 
 @contextlib.contextmanager
-def served(**options):
-    """An emulator in a thread, because the command line has an event loop of its own; yields it."""
-    emu = emulator.Emulator(**{"compress_time": True} | options)
+def in_thread(serve):
+    """Runs a coroutine function, which gets an event that ends it and a function that takes what is to be yielded."""
     ready = threading.Event()
     told = []
 
     def run():
         async def live():
             ended = asyncio.Event()
-            async with emu:
-                told.append((asyncio.get_running_loop(), ended))
+
+            def tell(what):
+                told.extend((asyncio.get_running_loop(), ended, what))
                 ready.set()
-                await ended.wait()
+
+            await serve(ended, tell)
 
         asyncio.run(live())
 
     thread = threading.Thread(target=run)
     thread.start()
     assert ready.wait(10)
+    loop, ended, what = told
     try:
-        yield emu
+        yield what
     finally:
-        loop, ended = told[0]
         loop.call_soon_threadsafe(ended.set)
         thread.join()
+
+
+def served(**options):
+    """An emulator, beside the command line, which has an event loop of its own; yields it."""
+    emu = emulator.Emulator(**{"compress_time": True} | options)
+
+    async def serve(ended, tell):
+        async with emu:
+            tell(emu)
+            await ended.wait()
+
+    return in_thread(serve)
+
+
+def connect_proxy():
+    """An HTTP proxy that leads every CONNECT to this machine; yields its port and the hosts that were asked for."""
+
+    async def serve(ended, tell):
+        asked = []
+
+        async def pump(source, sink):
+            while data := await source.read(65_536):
+                sink.write(data)
+            sink.close()
+
+        async def lead(reader, writer):
+            head = (await reader.read(65_536)).split()
+            if not head:  # somebody has looked whether we are here
+                writer.close()
+                return
+            asked.append(head[1].decode())
+            there, back = await asyncio.open_connection("127.0.0.1", int(asked[-1].rpartition(":")[2]))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+
+        async with await asyncio.start_server(lead, "127.0.0.1", 0) as server:
+            tell((server.sockets[0].getsockname()[1], asked))
+            await ended.wait()
+
+    return in_thread(serve)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import emulator_client
-from command_line import closed_port, in_terminal, run, served
+from command_line import closed_port, connect_proxy, in_terminal, run, served
 from gemini_live import _core, emulator
 from gemini_live.cli import checks, reach
 from gemini_live.cli.checks import PURPOSES
@@ -287,6 +287,20 @@ def test_a_proxy_is_named_and_its_password_is_not(monkeypatch, capsys):
     assert found["proxy"]["found"] == f"http://…@127.0.0.1:{port} (from WSS_PROXY)"
     assert only_failure(found) == found["TCP"]  # the proxy's, which resolves the service's name
     assert found["TCP"]["found"] == f"127.0.0.1, port {port}: connection refused"
+
+
+def test_through_a_proxy(monkeypatch, tmp_path, capsys):
+    with connect_proxy() as (port, asked), served(tls=True) as emu:
+        (tmp_path / "ca.pem").write_bytes(emu.ca_pem)
+        monkeypatch.setenv("WSS_PROXY", f"http://127.0.0.1:{port}")
+        code, found = examine(capsys, "--endpoint", emu.url, "--ca-file", tmp_path / "ca.pem")
+        assert code == 0
+        assert found["TLS"]["found"] == "through the proxy, so it shows with the upgrade"
+        assert asked == [emu.url.removeprefix("wss://")]
+        code, found = examine(capsys, "--endpoint", emu.url)
+    assert code == 3
+    assert only_failure(found) == found["HTTP upgrade"]
+    assert found["HTTP upgrade"]["mend"] == "for a private certificate authority give --ca-file"
 
 
 def test_a_proxy_that_is_not_for_websockets(monkeypatch, capsys):

@@ -212,8 +212,16 @@ FOOLISH = {
     "MP3": ("a.mp3", b"ID3\4\0", "a.mp3 is MP3 and not WAV; convert it: ffmpeg -i a.mp3 a.wav"),
     "anything": ("a.bin", b"\0\1\xff\xfe" * 9, "a.bin is no WAV, JPEG, PNG or video file; what it is ffmpeg may know"),
     "broken MP4": ("a.mp4", b"\0\0\0\x18ftypmp42" + bytes(99), "a.mp4 begins like a video, but no image in it can be"),
-    "no fmt": ("a.wav", b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "a.wav is not a PCM WAV file (it does not say what its"),
-    "cut off": ("a.wav", b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0", "a.wav is not a PCM WAV file ("),
+    "no fmt": (
+        "a.wav",
+        b"RIFF\0\0\0\0WAVEdata\0\0\0\0",
+        "a.wav is not a PCM WAV file (it does not say what its samples are); convert it: ffmpeg -i a.wav",
+    ),
+    "cut off": (
+        "a.wav",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0",
+        "a.wav is not a PCM WAV file (",
+    ),
     "too slow": (
         "a.wav",
         b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\1\0\0\0\0\0\0\1\0\x08\0data\4\0\0\0\0\0\0\0",

@@ -29,6 +29,7 @@ PURPOSES: Final[Mapping[str, str]] = {
     "screen": "pictures of the screen",
     "audio": "microphone and loudspeaker",
     "echo": "echo cancellation",
+    "devices": "all of audio, camera, screen and echo",
     "socks": "SOCKS proxies",
     "vertex": "Google Cloud credentials, for --endpoint vertex",
     "otel": "metrics and traces by OpenTelemetry",

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="WAV (8 to 32 bits or floats, any usual rate), JPEG, PNG or video. Speech and pictures are sent side by "
+        help="WAV (8 to 32 bits or floats, 8 to 192 kHz), JPEG, PNG or video. Speech and pictures are sent side by "
         "side, each in the order given. Of a video one image a second is sent, and not its sound: give that as a WAV "
         "file besides",
     )
