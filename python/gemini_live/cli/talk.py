@@ -101,11 +101,12 @@ class Talk:
             self._display.progress(self._total_s, self._total_s)
         if sources.speech:
             await self._session.audio_stream_end()
-            await self._until_answered()
+            await self._until_answered(turns_before=0)
         for text in texts:
             self._answered, self._owed = False, True
+            turns_before = self.turns
             await self._session.send_text(text)
-            await self._until_answered()
+            await self._until_answered(turns_before)
 
     async def _say(self, sources: Sources) -> None:
         clock = asyncio.get_running_loop().time
@@ -179,7 +180,7 @@ class Talk:
             self._answered |= self._is_late
         self._answering = False
 
-    async def _until_answered(self) -> None:
+    async def _until_answered(self, turns_before: int) -> None:
         """Wait for the end of an answer that began when all was said, or until none is to be expected any more.
 
         Raises:
@@ -188,19 +189,19 @@ class Talk:
         while not self._answered:
             self._news.clear()
             try:
-                async with asyncio.timeout(self._patience_s()):
+                async with asyncio.timeout(self._patience_s(turns_before)):
                     await self._news.wait()
             except TimeoutError:
                 break
-        if not self._answered and (self._owed or not self.turns):
+        if self.turns == turns_before:
             raise CommandError(
                 f"no answer within {self._wait_s:g} s; is there speech in it? --wait gives it more time", Exit.FAILED
             )
 
-    def _patience_s(self) -> float:
+    def _patience_s(self, turns_before: int) -> float:
         if self._answering:
             return self._wait_s + self._answer_s  # the turn ends when the answer would have been played
-        return self._wait_s if self._owed or not self.turns else _SETTLED_S
+        return self._wait_s if self._owed or self.turns == turns_before else _SETTLED_S
 
 
 def _ended(closed: live.Closed) -> CommandError:
