@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 import gemini_live as live
+from command_line import COMMAND
 from gemini_live import cli
 from gemini_live.cli import exits, main, parser
 from gemini_live.cli.exits import MEANINGS, Exit, exit_of
 
-COMMAND = [sys.executable, "-W", "error", "-X", "dev", "-m", "gemini_live"]
 NAMES = [command.name for command in cli._COMMANDS]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

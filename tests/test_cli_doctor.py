@@ -330,7 +330,7 @@ def test_an_endpoint_that_cannot_be_dialled(capsys):
 
 
 def test_extras_are_named_with_what_they_are_for(monkeypatch):
-    there = {"rich", "shtab", "pybase64", "soxr", "trustme"}
+    there = {"rich", "pybase64", "soxr"}
 
     def version(name):
         if name not in there:
@@ -338,12 +338,37 @@ def test_extras_are_named_with_what_they_are_for(monkeypatch):
         return "1"
 
     monkeypatch.setattr(checks.metadata, "version", version)
+    monkeypatch.setattr(
+        checks.metadata,
+        "requires",
+        lambda _name: [
+            "numpy>=1.26",
+            "pybase64<2,>=1.4 ; extra == 'emulator'",
+            "soxr<2,>=0.5; extra == 'emulator'",
+            'gemini-live[emulator] ; extra == "cli"',
+            "rich<16,>=13.7 ; extra == 'cli'",
+            "aiohttp-socks<1,>=0.10 ; extra == 'socks'",
+            "gemini-live[cli,socks] ; extra == 'devices'",
+            "google-auth[requests]<3,>=2.35 ; extra == 'vertex'",
+        ],
+    )
     found = checks.extras()
-    assert found.status is checks.Status.NOTE
-    assert {*found.found.split(", ")} == {"cli", "emulator"}
-    assert any(line.startswith('socks: SOCKS proxies; pip install "gemini-live[socks]"') for line in found.details)
+    assert (found.status, found.found) == (checks.Status.NOTE, "emulator, cli")
+    assert [line.partition(":")[0] for line in found.details] == ["not installed", "socks", "devices", "vertex"]
+    assert found.details[1] == 'socks: SOCKS proxies; pip install "gemini-live[socks]"'
     there.remove("soxr")
     assert checks.extras().found == "none"
+    there |= {"soxr", "aiohttp-socks", "google-auth"}
+    found = checks.extras()
+    assert (found.status, found.found) == (checks.Status.OK, "emulator, cli, socks, devices, vertex")
+
+
+def test_a_copied_tree_knows_no_extras(monkeypatch):
+    def requires(name):
+        raise checks.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks.metadata, "requires", requires)
+    assert checks.extras().status is checks.Status.NOTE
 
 
 def test_every_extra_has_a_purpose():

@@ -88,30 +88,38 @@ def package() -> Check:
 
 def extras() -> Check:
     """Which extras are there, and what the others would bring. None is needed by everybody."""
-    wanted: dict[str, set[str]] = {}
-    for line in metadata.requires(_PACKAGE) or ():
+    try:
+        requirements = metadata.requires(_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        return Check("extras", Status.NOTE, "not known: this is a copied tree and no installed package")
+    packages: dict[str, set[str]] = {}
+    included: dict[str, set[str]] = {}
+    for line in requirements:
         match = _REQUIREMENT.fullmatch(line)
         if match is not None:
-            wanted.setdefault(match[3], set()).add(f"extra {match[2]}" if match[1] == _PACKAGE else match[1])
-    there = [extra for extra in wanted if _is_there(extra, wanted)]
-    missing = [extra for extra in wanted if extra not in there]
+            name, inner, extra = match.groups()
+            packages.setdefault(extra, set())
+            if name == _PACKAGE:
+                included.setdefault(extra, set()).update(re.split(r"\s*,\s*", inner))
+            else:
+                packages[extra].add(name)
+
+    def is_there(extra: str) -> bool:
+        return all(map(_is_installed, packages[extra])) and all(map(is_there, included.get(extra, ())))
+
+    there = [extra for extra in packages if is_there(extra)]
+    missing = [extra for extra in packages if extra not in there]
     details = [f'{extra}: {PURPOSES.get(extra, "")}; pip install "{_PACKAGE}[{extra}]"' for extra in missing]
     if missing:
         details.insert(0, "not installed:")
     return Check("extras", Status.NOTE if missing else Status.OK, ", ".join(there) or "none", details=details)
 
 
-def _is_there(extra: str, wanted: Mapping[str, set[str]]) -> bool:
-    for name in wanted[extra]:
-        inner = name.removeprefix("extra ")
-        if inner in wanted and inner != name:
-            if not _is_there(inner, wanted):
-                return False
-            continue
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return False
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
     return True
 
 
