@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,9 +16,12 @@ from pathlib import Path
 import pytest
 
 import gemini_live as live
-from gemini_live.cli import main
+from command_line import COMMAND
+from gemini_live import cli
+from gemini_live.cli import exits, main, parser
+from gemini_live.cli.exits import MEANINGS, Exit, exit_of
 
-COMMAND = [sys.executable, "-W", "error", "-X", "dev", "-m", "gemini_live"]
+NAMES = [command.name for command in cli._COMMANDS]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
@@ -33,26 +37,57 @@ def test_the_module_is_the_command(capsys):
     assert (done.returncode, done.stdout, done.stderr) == (0, capsys.readouterr().out, "")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["emulator"]])
-def test_help_teaches(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("columns", [50, 80, 200])
+@pytest.mark.parametrize("command", [[], *([name] for name in NAMES)], ids=str)
+def test_help_teaches(command, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
-    assert "\nexamples:\n  gemini-live " in out
-    assert "\nexit codes:\n  0 " in out
-    assert max(map(len, out[out.index("\nexamples:") :].splitlines())) <= 80
+    about = re.search(r"\n\n(.+?)\n\n", out, re.DOTALL)[1]
+    assert len(about) > 100
+    assert max(map(len, about.splitlines())) <= min(columns, 80)
+    examples = re.findall(r"^  gemini-live .*\n      \S", out, re.MULTILINE)
+    assert len(examples) >= 2
+    for code, meaning in MEANINGS.items():
+        assert re.search(rf"^  {code.value:<5}{meaning[:20]}", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_can_be_called(name, capsys):
+    whole = parser(with_emulator=True)
+    (command,) = [one for one in cli._COMMANDS if one.name == name]
+    assert len(command.examples) >= 2
+    for line, _ in command.examples:
+        asked = whole.parse_args(shlex.split(re.split(r" [|>] ", line)[0]))
+        assert asked.command == name
 
 
 def test_help_is_quick_because_it_needs_no_extra():
     program = (
-        "import sys; from gemini_live.cli import main; main(['--help']); main(['demo', '--help']);"
-        "sys.exit(not {'rich', 'soxr', 'trustme', 'pybase64', 'gemini_live.emulator'}.isdisjoint(sys.modules))"
+        "import sys; from gemini_live.cli import main;"
+        f"[main([*command, '--help']) for command in {[[], *([name] for name in NAMES if name != 'emulator')]}];"
+        "unwanted = {'rich', 'soxr', 'trustme', 'pybase64', 'shtab', 'cv2', 'numpy', 'gemini_live.emulator'};"
+        "sys.exit(not unwanted.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["sing"], ["demo", "--loud"], ["demo", "--wav"], ["emulator", "--port", "x"]]
+    "arguments",
+    [
+        [],
+        ["sing"],
+        ["demo", "--loud"],
+        ["demo", "--wav"],
+        ["emulator", "--port", "x"],
+        ["send", "--wait", "0"],
+        ["send", "--wait", "soon"],
+        ["send", "--emulator", "--endpoint", "ws://127.0.0.1"],
+        ["record", "--audio", "none"],
+        ["replay"],
+        ["doctor", "much"],
+        ["completion", "cmd"],
+    ],
 )
 def test_bad_usage_is_2(arguments, capsys):
     assert main(arguments) == 2
@@ -62,19 +97,44 @@ def test_bad_usage_is_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "extra"),
-    [("demo", "rich"), *itertools.product(["demo", "emulator"], ["soxr", "pybase64", "trustme"])],
+    ("arguments", "missing"),
+    [
+        (["demo"], "rich [cli]"),
+        *(
+            (arguments, f"{module} [cli]")
+            for arguments in (
+                ["demo"],
+                ["emulator"],
+                ["send", "--emulator", "--text", "x"],
+                ["completion", "bash"],
+                ["doctor", "--emulator"],
+            )
+            for module in ("soxr", "pybase64", "trustme")
+        ),
+        (["completion", "bash"], "shtab [cli]"),
+        (["send", "a.mp4", "--emulator", "--text", "x"], "cv2 [camera]"),
+    ],
 )
-def test_a_missing_extra_is_named_with_its_mend(command, extra, monkeypatch, capsys):
-    for module in [
-        name for name in sys.modules if name.startswith(("gemini_live.demo", "gemini_live.emulator", extra))
-    ]:
-        monkeypatch.delitem(sys.modules, module)
+def test_a_missing_extra_is_named_with_its_mend(arguments, missing, monkeypatch, capsys, tmp_path):
+    module, extra = missing.split()
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    for name in [name for name in sys.modules if name.startswith(("gemini_live.demo", "gemini_live.emulator", module))]:
+        monkeypatch.delitem(sys.modules, name)
     for parent, child in ((live, "demo"), (live, "emulator")):
         monkeypatch.delattr(parent, child, raising=False)
-    monkeypatch.setitem(sys.modules, extra, None)
-    assert main([command]) == 2
-    assert capsys.readouterr() == ("", f'gemini-live: {extra} is not installed; pip install "gemini-live[cli]"\n')
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(arguments) == 2
+    assert capsys.readouterr() == ("", f'gemini-live: {module} is not installed; pip install "gemini-live{extra}"\n')
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_without_rich_the_words_come_all_the_same(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gemini_live.cli.display.find_spec", lambda _name: None)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["send", "--emulator", "--text", "Hello", "--fast"]) == 0
+    assert capsys.readouterr().out == "model: Hello\n"
 
 
 def test_another_missing_module_is_not_disguised(monkeypatch):
@@ -96,6 +156,36 @@ def test_a_reader_that_has_seen_enough(tmp_path):
     assert process.returncode == 141
 
 
+def test_every_kind_of_end_has_its_exit_code():
+    codes = {kind: exit_of(kind) for kind in live.CloseKind}
+    assert codes[live.CloseKind.NETWORK] == codes[live.CloseKind.TIMEOUT] == 3
+    assert codes[live.CloseKind.CREDENTIALS] == codes[live.CloseKind.TOKEN_EXPIRED] == 4
+    assert codes[live.CloseKind.SETUP] == 5
+    assert codes[live.CloseKind.QUOTA] == codes[live.CloseKind.SERVER] == 1
+    assert {*codes.values()} <= {*MEANINGS}
+    assert {*Exit} == {*MEANINGS}
+
+
+def test_hints_are_put_in_the_words_of_the_command_line():
+    """Those that are replaced are still there to be replaced."""
+    package = Path(live.__file__).parent
+    hints = "".join(path.read_text() for path in [package / "failures.py", *package.glob("transport/*.py")])
+    assert all(python in hints for python in exits._AS_OPTIONS)
+
+
+def test_an_old_python_is_told_what_it_needs():
+    """As on 3.10, whose pip refuses the package, when somebody has copied the tree."""
+    program = "import sys; sys.version_info = (3, 10, 13, 'final', 0); import gemini_live"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: gemini-live needs Python 3.11 or later, and this is 3.10; make an environment with a newer one: "
+        "python3.11 -m venv .venv"
+    )
+    pyproject = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    assert pyproject["project"]["requires-python"] == ">=3.11"
+
+
 @posix
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 async def test_the_emulator_serves_until_it_is_told_to_stop(ending):
@@ -115,3 +205,22 @@ async def test_the_emulator_serves_until_it_is_told_to_stop(ending):
     process.send_signal(ending)
     _, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--script none.toml", (6, "none.toml")),
+        ("--replay none.jsonl", (6, "none.jsonl: No such file")),
+        ("--tls --ca-file no/such/ca.pem", (6, "cannot write no/such/ca.pem: No such file")),
+        ("--host 192.0.2.1", (3, "cannot listen there: ")),
+    ],
+)
+def test_an_emulator_that_cannot_serve(options, said, tmp_path, monkeypatch, capsys):
+    code, words = said
+    monkeypatch.chdir(tmp_path)
+    assert main(["emulator", *options.split()]) == code
+    err = capsys.readouterr().err
+    assert err.startswith("gemini-live emulator: ")
+    assert err.count("\n") == 1
+    assert words in err

@@ -182,7 +182,7 @@ FOOLISH = {
 def test_speech_that_cannot_be_used(case, tmp_path, capsys):
     make, mend = FOOLISH[case]
     path = make(tmp_path / "me.wav")
-    assert main(["demo", "--wav", str(path), "--out", str(tmp_path / "out.wav")]) == 2
+    assert main(["demo", "--wav", str(path), "--out", str(tmp_path / "out.wav")]) == 6
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -197,7 +197,7 @@ def test_speech_that_cannot_be_used(case, tmp_path, capsys):
 def test_a_reply_that_cannot_be_written(name, mend, tmp_path, capsys):
     speech = write_wav(tmp_path / "me.wav", SPEECH.samples.tobytes())
     before = speech.read_bytes()
-    assert main(["demo", "--wav", str(speech), "--out", str(tmp_path / name)]) == 2
+    assert main(["demo", "--wav", str(speech), "--out", str(tmp_path / name)]) == 6
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1

@@ -18,6 +18,15 @@ tells in `gemini_live.events`, what it raises in `gemini_live.errors`. `gemini_l
 that on, without a key and without a network.
 """
 
+import sys
+
+# pip sees to it, but a copied tree does not, and the compiled part's own words are "undefined symbol: PyType_GetName"
+if sys.version_info < (3, 11):  # noqa: UP036
+    raise ImportError(
+        "gemini-live needs Python 3.11 or later, and this is "
+        f"{sys.version_info[0]}.{sys.version_info[1]}; make an environment with a newer one: python3.11 -m venv .venv"
+    )
+
 from gemini_live._core import VERSION as __version__  # noqa: N811 - it is one
 from gemini_live.auth import (
     ApiKey,

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_UNUSABLE_FILE: Final = 6
 _INTERRUPTED: Final = 130
-"""128 and the number of SIGINT, as shells have it."""
+"""The codes are those of the command line, which is above this room."""
 _PLAIN_WIDTH: Final = 100
 
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Play the demo and show it.
 
     Returns:
-        0 if nothing was lost and everything answered, 1 if not, 2 for files that cannot be used, 130 after Ctrl-C.
+        0 if nothing was lost and everything answered, 1 if not, 6 for files that cannot be used, 130 after Ctrl-C.
     """
     out: Path = args.out
     try:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(out, args.wav)
     except UnusableFileError as error:
         sys.stderr.write(f"gemini-live demo: {error}\n")
-        return 2
+        return _UNUSABLE_FILE
     report = _play(speech, sentences, out, fast=args.fast, quiet=args.json)
     if args.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")

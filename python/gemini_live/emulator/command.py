@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,6 @@ from gemini_live.emulator.faults import Faults
 from gemini_live.emulator.knobs import add_options, given
 from gemini_live.emulator.profiles import PROFILES, Pace, Profile
 from gemini_live.emulator.server import Emulator
-from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -54,16 +52,16 @@ _SAID: Final = {
 }
 
 
-async def run(args: argparse.Namespace) -> int:
-    """Serves until SIGINT or SIGTERM; returns the exit code.
+async def run(args: argparse.Namespace) -> None:
+    """Serves until SIGINT or SIGTERM.
 
     Prints the URL on a line of its own, then a line for each thing that happens.
+
+    Raises:
+        ConfigError: a mistake in an option, the script or the recording.
+        OSError: it cannot listen there, or ``--ca-file`` cannot be written.
     """
-    try:
-        emulator = _emulator(args)
-    except ConfigError as error:
-        print(f"gemini-live emulator: {error}", file=sys.stderr)  # noqa: T201 - a program
-        return 2
+    emulator = _emulator(args)
     stopped = asyncio.Event()
     with contextlib.ExitStack() as at_the_end:
         _on_signals(stopped, at_the_end)
@@ -73,12 +71,8 @@ async def run(args: argparse.Namespace) -> int:
             if args.tls:
                 _print(f"clients must trust {_write_authority(emulator.ca_pem, args.ca_file, at_the_end)}")
             await stopped.wait()
-        except OSError as error:
-            print(f"gemini-live emulator: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - a program
-            return 1
         finally:
             await emulator.stop()
-    return 0
 
 
 def _emulator(args: argparse.Namespace) -> Emulator:

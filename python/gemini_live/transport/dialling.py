@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import os
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
@@ -196,7 +197,9 @@ def _failure_of(error: Exception) -> Failure:
                 kind=CloseKind.NETWORK, reason=f"TLS: {words_of(error)}", hint="is it ws:// rather than wss://?"
             )
         case aiohttp.ClientConnectorError():
-            return Failure(kind=CloseKind.NETWORK, reason=f"{error.host}:{error.port}: {words_of(error.os_error)}")
+            number = error.os_error.errno  # asyncio's own words for it repeat the address
+            words = os.strerror(number).lower() if number else words_of(error.os_error)
+            return Failure(kind=CloseKind.NETWORK, reason=f"{error.host}:{error.port}: {words}")
         case aiohttp.InvalidURL() | ValueError():
             return Failure(kind=CloseKind.SETUP, reason="not a URL that can be dialled")
         case ssl.SSLError():
