@@ -18,7 +18,12 @@ tells in `gemini_live.events`, what it raises in `gemini_live.errors`. `gemini_l
 that on, without a key and without a network.
 """
 
-from gemini_live._core import VERSION as __version__  # noqa: N811 - it is one
+try:
+    from gemini_live._core import VERSION as __version__  # noqa: N811 - it is one
+except ImportError as error:
+    from gemini_live.core_missing import core_missing
+
+    raise core_missing(error) from error
 from gemini_live.auth import (
     ApiKey,
     Auth,
