@@ -3,18 +3,21 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUST := $(shell find rust -name '*.rs' 2>/dev/null) Cargo.toml Cargo.lock
 BUILT := $(VENV)/.built
 CHECKERS := $(VENV)/.checkers
 OFFICIAL := $(VENV)/.official
 SOAK := $(VENV)/.soak
+RELEASERS := $(VENV)/.releasers
+WORKFLOWS := $(VENV)/.workflows
+DOCUMENTERS := $(VENV)/.documenters
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-connections chaos soak conformance fuzz check lint types format bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(BUILT) ## Stream speech to the emulator, through a goAway and a cut connection, and account for every chunk
 	@$(BIN)/gemini-live demo
@@ -71,6 +74,7 @@ lint: $(CHECKERS)
 	$(BIN)/ruff format --check
 	cargo fmt --check
 	cargo clippy --quiet --locked --all-targets -- -D warnings
+	cargo clippy --quiet --locked --all-targets --features python -- -D warnings # as for builds without the global lock
 	cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	$(BIN)/pytest -q tests/test_house.py
@@ -85,11 +89,43 @@ format: $(CHECKERS) ## Format everything
 	$(BIN)/ruff format
 	cargo fmt
 
+workflows: $(WORKFLOWS) ## Look over the workflows of GitHub: their schema, and what they give away
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
+
+docs: $(DOCUMENTERS) ## Build the documentation into build/docs, without a network; a warning is an error
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --jobs auto docs build/docs
+	@echo "build/docs/index.html"
+
 bench: $(BUILT) ## Measure the hot path against named contenders
 	$(BIN)/pytest benches --benchmark-enable --benchmark-only
 
+.PHONY: workflows docs wheels sdist wheel test-wheel test-wheel-musl release-files
+
+wheels: sdist wheel test-wheel ## Build the sdist, from it the wheel for this machine, and test that without a Rust toolchain
+
+sdist: $(RELEASERS) ## Build the source distribution, with all crates in it
+	$(BIN)/python -m release.sdist
+
+wheel: $(RELEASERS) ## Build the wheel for this machine from dist/*.tar.gz, without a network, and look it over: LIBC=musl
+	$(BIN)/python -m release.wheel $(if $(filter musl,$(LIBC)),--musl)
+
+# With any interpreter, and without the environment of the other targets: make test-wheel PYTHON=python3.13
+test-wheel: ## Install the wheel of dist/ for PYTHON=python3 where there is no Rust; run demo and tests from it
+	$(PYTHON) -m release.trial --quiet --numprocesses auto --dist loadfile
+
+test-wheel-musl: ## The same on Alpine, in a container: VERSION=3.13
+	docker run --rm --volume "$(CURDIR):/project:ro" --workdir /project python:$(or $(VERSION),3.13)-alpine \
+		sh -c 'apk add --no-cache build-base cmake make && make test-wheel PYTHON=python3'
+
+release-files: ## Check that dist/ holds every file of a release and nothing else: TAG=v…
+	$(PYTHON) -m release.files $(if $(TAG),--tag $(TAG))
+
 clean: ## Remove what was built
-	rm -rf $(VENV) target python/gemini_live/*.so
+	rm -rf $(VENV) target build dist python/gemini_live/*.so python/gemini_live/*.pyd
 
 # A fresh pip, because dependency groups need 25.1.
 $(VENV)/.pip:
@@ -115,6 +151,18 @@ $(SOAK): $(BUILT) pyproject.toml
 
 $(CHECKERS): $(BUILT) pyproject.toml
 	$(BIN)/python -m pip install --quiet --group check
+	@touch $@
+
+$(RELEASERS): $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --group release
+	@touch $@
+
+$(WORKFLOWS): $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --group workflows
+	@touch $@
+
+$(DOCUMENTERS): $(BUILT) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 $(OFFICIAL): $(BUILT) pyproject.toml

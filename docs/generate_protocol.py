@@ -1,5 +1,3 @@
-# ruff: noqa: INP001 - no package, but `python -m docs.generate_protocol` finds it
-
 """Writes docs/protocol.md from the structs, their docstrings and the table of refusals.
 
 A test compares the page with what this gives, so the page cannot drift from the code.

@@ -78,3 +78,11 @@ def on_fake_clock(test):
             runner.run(test(*args, **kwargs))
 
     return run
+
+
+def without_slow_callbacks(stderr: str) -> str:
+    """What a program in Python's development mode wrote, but for asyncio's remarks on callbacks of more than 0.1 s.
+
+    On a busy machine any callback may take so long; everything else that is written there is a fault.
+    """
+    return "".join(line for line in stderr.splitlines(keepends=True) if not line.startswith("Executing <"))

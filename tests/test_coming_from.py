@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import ast
-import contextlib
+import dataclasses
 import re
-import types
-from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
 import gemini_live as live
-from gemini_live import emulator
+import pages
+from pages import ROOT
 
-PAGE = (Path(__file__).parent.parent / "docs" / "coming-from-google-genai.md").read_text(encoding="utf-8")
-SECTIONS = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
-
-
-def blocks(kind):
-    return [
-        pytest.param(program, id=f"{title} {index}")
-        for title, text in SECTIONS
-        for index, program in enumerate(re.findall(rf"^```python {kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
-    ]
+PAGE = ROOT / "docs" / "coming-from-google-genai.md"
+SECTIONS = list(dict.fromkeys(block.section for block in pages.blocks(PAGE, "python")))
 
 
-OURS, VERTEX, THEIRS = blocks("ours"), blocks("ours vertex"), blocks("theirs")
+def programs(kind):
+    return [pytest.param(block, id=f"{block.section} {block.line}") for block in pages.blocks(PAGE, "python", kind)]
 
 
-def compiled(program):
-    return compile(program, "coming-from-google-genai.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+OURS, VERTEX, THEIRS = programs("ours"), programs("ours vertex"), programs("theirs")
 
 
 class Speaker:
@@ -45,55 +35,38 @@ class Speaker:
         pass
 
 
-def package_for(emu):
-    """The package, as if the emulator were the service and the key stood in the environment."""
-
-    def here(options):
-        endpoint = options.get("endpoint") or live.GeminiApi()
-        options["endpoint"] = msgspec.structs.replace(endpoint, base_url=emu.url)
-        return {"auth": "key", **options}
-
-    names = {name: getattr(live, name) for name in live.__all__}
-    package = types.SimpleNamespace(**names)
-    package.connect = lambda *args, **options: live.connect(*args, **here(options))
-    package.mint_token = lambda *args, **options: live.mint_token(*args, **here(options))
-    return package
-
-
-async def run(program, *, surface, session_of=None):
-    async with emulator.Emulator(profile=surface, compress_time=True) as emu, contextlib.AsyncExitStack() as stack:
-        package = package_for(emu)
-        space = {
-            "live": package,
-            "pcm": bytes(640),
-            "stereo": np.zeros((960, 2), np.float32),
-            "jpeg": b"\xff\xd8\xff\xe0",
-            "speaker": Speaker(),
-        }
-        if "connect(" not in program and "live.Setup(" not in program:
-            space["session"] = session = await stack.enter_async_context(package.connect("gemini-3.8-live"))
-            if "async for" in program:
+async def run(block, monkeypatch, *, surface):
+    names = {
+        "live": live,
+        "pcm": bytes(640),
+        "stereo": np.zeros((960, 2), np.float32),
+        "jpeg": b"\xff\xd8\xff\xe0",
+        "speaker": Speaker(),
+    }
+    async with pages.Stage(names, monkeypatch, profile=surface) as stage:
+        if "connect(" not in block.text and "live.Setup(" not in block.text:
+            stage.space["session"] = session = await live.connect("gemini-3.8-live")
+            if "async for" in block.text:
                 await session.send_text("Say something.")
-        await eval(compiled(program.replace("import gemini_live as live\n", "")), space)  # noqa: S307 - our own page
-        if "speaker" in program:
-            assert space["speaker"].played > 0
-        return emu
+        await stage.run(PAGE, block, ROOT)
+        if "speaker" in block.text:
+            assert names["speaker"].played > 0
 
 
-@pytest.mark.parametrize("program", OURS)
-async def test_our_snippets_run(program):
-    await run(program, surface="3.8")
+@pytest.mark.parametrize("block", OURS)
+async def test_our_snippets_run(block, monkeypatch):
+    await run(block, monkeypatch, surface="3.8")
 
 
-@pytest.mark.parametrize("program", VERTEX)
-async def test_our_snippets_for_vertex_ai_run(program):
-    await run(program.replace("ya29…", "ya29.made-up"), surface="vertex")
+@pytest.mark.parametrize("block", VERTEX)
+async def test_our_snippets_for_vertex_ai_run(block, monkeypatch):
+    text = block.text.replace("ya29…", "ya29.made-up")
+    await run(dataclasses.replace(block, text=text), monkeypatch, surface="vertex")
 
 
-@pytest.mark.parametrize("program", THEIRS)
-def test_their_snippets_compile_and_name_what_exists(program):
-    tree = ast.parse(program)
-    compiled(program)
+@pytest.mark.parametrize("block", THEIRS)
+def test_their_snippets_name_what_exists(block):
+    tree = ast.parse(block.text)
     sdk = pytest.importorskip("google.genai.types", reason="google-genai is not installed")
     for node in ast.walk(tree):
         if (
@@ -106,14 +79,13 @@ def test_their_snippets_compile_and_name_what_exists(program):
 
 
 def test_every_subject_has_both():
-    for title, text in SECTIONS:
-        if title != "What is different":
-            assert "```python theirs" in text, title
-            assert "```python ours" in text, title
-    assert len(SECTIONS) == 13
+    for title in SECTIONS:
+        kinds = {block.kind.split()[0] for block in pages.blocks(PAGE, "python") if block.section == title}
+        assert kinds == {"theirs", "ours"}, title
+    assert len(SECTIONS) == 12
     assert len(OURS) + len(VERTEX) >= 14
 
 
 def test_names_on_the_page_exist():
-    for name in re.findall(r"`live\.(\w+)", PAGE):
+    for name in re.findall(r"`live\.(\w+)", PAGE.read_text(encoding="utf-8")):
         assert hasattr(live, name)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from conftest import without_slow_callbacks
 from gemini_live.cli import main
 from gemini_live.demo.report import report_on
 from gemini_live.demo.sabotage import sentences_in
@@ -60,7 +61,7 @@ def played(tmp_path_factory):
 
 def test_nothing_is_lost(played):
     done, account, _ = played
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, without_slow_callbacks(done.stderr)) == (0, "")
     assert account["ok"]
     assert account["problems"] == []
     assert account["reconnects"] == 2
@@ -207,6 +208,7 @@ def test_a_reply_that_cannot_be_written(name, mend, tmp_path, capsys):
 
 
 @posix
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")  # noqa: PTH110
 def test_a_reply_that_fails_in_the_end_is_a_failure(tmp_path, capsys):
     speech = first_sentence(tmp_path / "me.wav")
     code, account = demo("--wav", speech, "--out", "/dev/full", capsys=capsys)
@@ -234,7 +236,7 @@ def test_what_was_lost_is_named():
 
 def test_plain_lines_hold_no_control_characters(tmp_path):
     done = subprocess.run([*DEMO, "--fast"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, without_slow_callbacks(done.stderr)) == (0, "")
     assert not re.search(r"[^\n -~]", done.stdout)
     assert done.stdout.endswith("\nNothing was lost.\n")
     assert done.stdout.count("back after") == 2

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
+from docs import generate_protocol
 
 from gemini_live import codec, config, events, messages
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from docs import generate_protocol  # noqa: E402 - the docs are no part of the package
 
 PAGE = generate_protocol.PAGE.read_text(encoding="utf-8")
 THIS_SIDE = {"OutboxLimits", "ReconnectPolicy", "SessionConfig", "TransportConfig", "Wire"}

@@ -75,7 +75,7 @@ async def test_leaving_takes_no_time_and_no_tasks_stay():
         assert len(emu.connections) == 20
         left = time.monotonic()
         await emu.stop()
-        assert time.monotonic() - left < 0.1
+        assert time.monotonic() - left < 0.5  # half of what a peer that does not answer is given
         assert asyncio.all_tasks() == before
         assert all(connection.code == 1001 for connection in emu.ledger.connections)
     await emu.stop()  # once more does no harm
@@ -114,7 +114,7 @@ async def test_leaving_while_a_client_does_not_read():
     async with emulator.Emulator(compress_time=True) as emu, deaf_client(emu):
         left = time.monotonic()
         await emu.stop()
-        assert time.monotonic() - left < 0.1
+        assert time.monotonic() - left < 0.5  # half of what a peer that does not answer is given
 
 
 async def test_a_client_that_does_not_read_is_cut_all_the_same():

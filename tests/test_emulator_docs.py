@@ -1,11 +1,6 @@
-"""That docs/emulator.md is true: its snippets run, its options and commands exist, its tables are complete."""
+"""That docs/emulator.md is true: its requests are answered, its tables are complete; `test_pages` runs its programs."""
 
-import argparse
-import ast
-import inspect
-import re
 import shlex
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,46 +8,17 @@ import pytest
 import emulator_client
 from emulator_client import talk
 from gemini_live import emulator
-from gemini_live.emulator import Reply, Rule, When, command
+from gemini_live.emulator import Reply, Rule, When
 from gemini_live.emulator.control import COMMANDS
-from gemini_live.emulator.script import load
+from pages import ROOT, blocks
 
 no_errors_inside = emulator_client.no_errors_inside
 
-PAGE = (Path(__file__).parent.parent / "docs" / "emulator.md").read_text()
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = ROOT / "docs" / "emulator.md"
 
 
 def lines(program):
-    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith(program)]
-
-
-async def test_its_programs_run_in_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for toml in blocks("toml"):
-        name = re.match(r"# (\S+\.toml)\n", toml)[1]
-        (tmp_path / name).write_text(toml)
-        load(tmp_path / name)
-    space = {}
-    programs = blocks("python")
-    assert len(programs) >= 8
-    for program in programs:
-        code = compile(program, "docs/emulator.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        made = eval(code, space)  # noqa: S307 - our own page
-        if inspect.iscoroutine(made):
-            await made
-
-
-def test_its_commands_have_these_options():
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    found = lines("gemini-live emulator")
-    assert len(found) >= 7
-    for line in found:
-        parser.parse_args(shlex.split(line)[2:])
+    return [line for block in blocks(PAGE, "sh") for line in block.text.splitlines() if line.startswith(program)]
 
 
 @pytest.mark.parametrize("line", lines("curl"))
@@ -70,12 +36,13 @@ async def test_its_requests_are_answered(line):
 
 
 def test_nothing_is_left_out():
+    page = PAGE.read_text(encoding="utf-8")
     requests = " ".join(lines("curl"))
     for name in (*COMMANDS, "faults", "ledger"):
         assert f"/_emulator/{name}" in requests
     for struct in (When, Reply):
         for name in struct.__struct_fields__:
-            assert f"`{name}`" in PAGE, name
+            assert f"`{name}`" in page, name
     assert set(Rule.__struct_fields__) == {"when", "reply", "times"}
     for name in emulator.PROFILES:
-        assert f"| `{name}` |" in PAGE
+        assert f"| `{name}` |" in page

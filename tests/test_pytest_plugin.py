@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
 # imported here, because each run forgets what it has imported, and cryptography cannot be imported twice
 from gemini_live import emulator  # noqa: F401
+from pages import ROOT, blocks
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "testing-your-app.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"^```python (\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+FILES = {block.kind: block.text for block in blocks(ROOT / "docs" / "testing-your-app.md", "python")}
 INI = "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
 HEAD = "import pytest, gemini_live as live\nfrom gemini_live import emulator\n"
 
@@ -49,14 +46,6 @@ def test_pytest_finds_the_plugin():
     assert project["project"]["entry-points"]["pytest11"] == {"gemini-live": "gemini_live.pytest_plugin"}
     (entry,) = [entry for entry in metadata.entry_points(group="pytest11") if entry.name == "gemini-live"]
     assert entry.value == "gemini_live.pytest_plugin"
-
-
-def test_the_programs_of_the_page_pass(pytester):
-    for name, program in FILES.items():
-        (pytester.path / name).write_text(program, encoding="utf-8")
-    pytester.makeini(INI)
-    assert list(FILES) == ["app.py", "test_app.py", "test_bad_days.py", "test_recording.py"]
-    pytester.runpytest("--strict-markers").assert_outcomes(passed=6)
 
 
 def test_the_test_of_an_app_has_three_lines():

@@ -200,7 +200,8 @@ async def test_no_secret_is_written(network, file):
 
 async def test_the_file_is_for_its_owner_only(network, file):
     async with connect(file):
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        if os.name == "posix":  # Windows has no such modes; a file there has the rights of its folder
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 async def test_a_new_recording_replaces_the_old(network, file):

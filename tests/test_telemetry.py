@@ -487,14 +487,3 @@ except ModuleNotFoundError as error:
     print(error)
 """
     assert 'pip install "gemini-live[otel]"' in run(program)
-
-
-# --- the page -------------------------------------------------------------------------------------------------------
-
-
-def test_the_programs_of_the_page_run():
-    snippets = PAGE.read_text(encoding="utf-8").split("```python\n")[1:]
-    programs = [snippet.partition("```")[0] for snippet in snippets]
-    assert len(programs) == 2
-    for program in programs:
-        run(program)

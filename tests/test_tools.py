@@ -4,12 +4,8 @@ import asyncio
 import gc
 import json
 import logging
-import re
 import threading
 import weakref
-from collections.abc import Mapping  # noqa: TC003 - hints of tools are evaluated
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -652,24 +648,3 @@ async def test_a_call_in_flight_when_the_connection_is_cut_is_answered_once_on_t
             pass
         assert session.tools == live.ToolStats(calls=1, answered=1)
     assert [answer["response"] for answer in server.ledger.sessions[0].tool_responses] == [{"output": "seven"}]
-
-
-# --- the page -------------------------------------------------------------------------------------------------------
-
-PAGE = Path(__file__).parent.parent / "docs" / "tools.md"
-
-
-def snippets(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize("program", snippets(PAGE), ids=range(len(snippets(PAGE))))
-async def test_the_programs_of_the_page_run(program, monkeypatch, capsys):
-    async with emulator.serve(compress_time=True, script=WEATHER.replace(", days = 2", "")) as url:
-        monkeypatch.setenv("GEMINI_API_KEY", "any")
-        real = live.connect
-        monkeypatch.setattr(live, "connect", lambda *args, **options: real(*args, endpoint=url, **options))
-        scope: Mapping[str, Any] = {"__name__": "page"}
-        exec(compile(program, str(PAGE), "exec"), scope)  # noqa: S102 - our own page
-        await scope["main"]()
-    assert "Traceback" not in capsys.readouterr().err

@@ -27,7 +27,12 @@ if sys.version_info < (3, 11):  # noqa: UP036
         f"{sys.version_info[0]}.{sys.version_info[1]}; make an environment with a newer one: python3.11 -m venv .venv"
     )
 
-from gemini_live._core import VERSION as __version__  # noqa: N811 - it is one
+try:
+    from gemini_live._core import VERSION as __version__  # noqa: N811 - it is one
+except ImportError as error:
+    from gemini_live.core_missing import core_missing
+
+    raise core_missing(error) from error
 from gemini_live.auth import (
     ApiKey,
     Auth,

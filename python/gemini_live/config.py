@@ -162,7 +162,7 @@ class AudioTranscriptionConfig(Wire, frozen=True, kw_only=True):
 
 
 class LanguageHints(Wire, frozen=True, kw_only=True):
-    """The deprecated form of `AudioTranscriptionConfig.language_codes`.
+    """The deprecated form of ``AudioTranscriptionConfig.language_codes``.
 
     Attributes:
         language_codes: such as ``de-DE``.
@@ -223,7 +223,7 @@ class AutomaticActivityDetection(Wire, frozen=True, kw_only=True):
     """The service's voice activity detection (VAD). Disabled, the client must mark activity itself.
 
     Attributes:
-        disabled: true means that the client sends `activityStart` and `activityEnd`.
+        disabled: true means that the client sends ``activityStart`` and ``activityEnd``.
         start_of_speech_sensitivity: by default HIGH on the Developer API, LOW on Vertex AI.
         prefix_padding_ms: how much speech before its start is committed.
         end_of_speech_sensitivity: likewise.

@@ -26,7 +26,7 @@ _VERSION = 1
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What `Session.snapshot` and `Session.hand_over` give and `connect(…, resume=…)` takes.
+    """What `Session.snapshot` and `Session.hand_over` give and ``connect(…, resume=…)`` takes.
 
     Attributes:
         endpoint: the service's host; a handle means nothing to another one.

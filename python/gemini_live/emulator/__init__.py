@@ -21,11 +21,18 @@ has a test that names it. What is described as measured was measured on the real
 ours was not.
 """
 
-from gemini_live.emulator.faults import Faults
-from gemini_live.emulator.ledger import ConnectionLedger, Entry, Ledger, SessionLedger
-from gemini_live.emulator.profiles import PROFILES, Pace, Profile
-from gemini_live.emulator.script import Close, FunctionCall, Reply, Rule, Script, When
-from gemini_live.emulator.server import Emulator, serve
+try:
+    from gemini_live.emulator.faults import Faults
+    from gemini_live.emulator.ledger import ConnectionLedger, Entry, Ledger, SessionLedger
+    from gemini_live.emulator.profiles import PROFILES, Pace, Profile
+    from gemini_live.emulator.script import Close, FunctionCall, Reply, Rule, Script, When
+    from gemini_live.emulator.server import Emulator, serve
+except ModuleNotFoundError as error:
+    if (error.name or "gemini_live").partition(".")[0] == "gemini_live":
+        raise
+    raise ModuleNotFoundError(
+        f'the emulator needs {error.name}, which is not installed: pip install "gemini-live[emulator]"', name=error.name
+    ) from error
 
 __all__ = [
     "PROFILES",

@@ -108,7 +108,7 @@ class Reply(_Strict, frozen=True, kw_only=True):
         go_away: goAway with so many seconds left, and the close when they are over.
         close: a close frame.
         cut: TCP ends without a close frame.
-        wait_s: a pause; `Pace.waits` scales it, so that it is none under ``compress_time``.
+        wait_s: a pause; ``Pace.waits`` scales it, so that it is none under ``compress_time``.
         raw: a server message, sent as it is.
     """
 

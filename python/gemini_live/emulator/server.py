@@ -56,7 +56,7 @@ _GOODBYE_S: Final = 0.03
 
 
 class Emulator:
-    """A Live server. The path of the upgrade says whose API a client speaks, `profile` which model answers.
+    """A Live server. The path of the upgrade says whose API a client speaks, ``profile`` which model answers.
 
     It takes the same arguments as `serve`. Its ``async with`` block gets the emulator itself.
 
@@ -184,7 +184,7 @@ class Emulator:
 
     @property
     def faults(self) -> Faults:
-        """For the connections that come from now on; setting it starts the count of `Faults.connections` again."""
+        """For the connections that come from now on; setting it starts the count of ``Faults.connections`` again."""
         return self._faults
 
     @faults.setter

@@ -1,0 +1,74 @@
+"""How Sphinx builds the site. Everything comes from this tree: `make docs` needs no network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import gemini_live
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "gemini-live"
+author = copyright = "the authors of gemini-live"  # noqa: A001 - Sphinx's name for it
+release = version = gemini_live.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "myst_parser",
+    "sphinx_copybutton",
+    "docs.public_names",
+]
+exclude_patterns = ["__pycache__"]
+suppress_warnings = [
+    "myst.xref_missing"
+]  # a link out of the site, to a file of the tree; tests/test_links.py follows it
+
+# What stands between single backquotes in a docstring is a name of ours.
+default_role = "py:obj"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+
+# Names in backquotes must be ours; what annotations name may be anybody's.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*"), ("py:obj", r"typing\..*")]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"gemini-live {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}
+# A prompt and what a program prints are not to be copied.
+copybutton_exclude = ".linenos, .gp, .go"
+
+# Pages that come with changes of their own have their places in the contents already.
+EXPECTED = ("audio", "command-line", "media", "performance", "reference/media")
+
+
+def _leave_out_what_is_not_there_yet(_app: Sphinx, name: str, content: list[str]) -> None:
+    if name == "index":
+        missing = [page for page in EXPECTED if not (Path(__file__).parent / f"{page}.md").exists()]
+        content[0] = "\n".join(line for line in content[0].splitlines() if line not in missing)
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _leave_out_what_is_not_there_yet)

@@ -1,0 +1,1 @@
+"""How a release is made and looked over; each file here is a program, run by make."""

@@ -1,0 +1,275 @@
+"""Every program and every command on every page is run, or held against what it names; `pages.py` says how."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import tomllib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gemini_live import cli
+from gemini_live.emulator.script import load
+from pages import ROOT, Block, Stage, blocks, compiled, pages
+
+PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+class SoundDevice:
+    """In place of sounddevice: a card whose callbacks come from a thread of its own."""
+
+    class InputStream:
+        block = staticmethod(lambda: np.full((480, 1), 0.5, np.float32))
+
+        def __init__(self, rate_hz, *, channels, dtype, callback):
+            self.ended = threading.Event()
+            self.thread = threading.Thread(target=self.run, args=(callback,))
+
+        def run(self, callback):
+            for number in range(400):
+                block = self.block()
+                if number > 100:
+                    block[:] = 0  # and silence, which ends the speech
+                callback(block, 480, None, None)
+                if self.ended.wait(0.001):
+                    return
+
+        def __enter__(self):
+            self.thread.start()
+
+        def __exit__(self, *error):
+            self.ended.set()
+            self.thread.join()
+
+    class OutputStream(InputStream):
+        block = staticmethod(lambda: np.zeros((480, 1), np.int16))
+
+
+class OpenCv:
+    """In place of cv2: a camera that sees the same all day."""
+
+    IMWRITE_JPEG_QUALITY = 1
+    VideoCapture = staticmethod(
+        lambda _index: SimpleNamespace(read=lambda: (True, np.zeros((4, 4, 3), np.uint8)), release=lambda: None)
+    )
+    imencode = staticmethod(lambda _kind, _pixels, _options: (True, np.frombuffer(b"\xff\xd8\xff\xe0", np.uint8)))
+
+
+class Caller:
+    """Somebody on the telephone, who says something, listens to the answer, and hangs up."""
+
+    def __init__(self):
+        self.heard, self.over, self.answered = 0, False, asyncio.Event()
+
+    def play(self, pcm):
+        self.heard += len(pcm)
+        self.answered.set()
+
+    def flush(self):
+        pass
+
+    def hang_up(self):
+        self.over = True
+
+    async def __aiter__(self):
+        for number in range(150):
+            yield bytes(np.full(160, 8_000 if number < 50 else 0, np.int16))  # a second of speech, two of silence
+        await self.answered.wait()
+
+
+class Loudspeaker:
+    """For pages that play and flush."""
+
+    def play(self, samples):
+        assert len(samples)
+
+    def flush(self):
+        pass
+
+
+async def microphone_stream(_microphone, session):
+    await session.send_audio(np.zeros(1_600, np.int16))
+    await session.send_text("Hello!")
+
+
+WEATHER = """
+[[rule]]
+when = { text = "weather" }
+reply = [{ tool_call = { name = "get_weather", args = { city = "Paris" }, blocking = true } }, { say = "Sunny." }]
+"""
+# What a page's reader has, and what the service says to that page.
+NAMES = {
+    "docs/many-sessions.md": {"Caller": Caller},
+    "README.md": {"microphone": None, "stream": microphone_stream, "loudspeaker": Loudspeaker()},
+}
+# What a page defines and leaves to its reader to call.
+AFTERWARDS = {
+    "docs/camera.md": """
+await watch_for_hours()
+async with live.connect("gemini-3.8-live") as session:
+    arrived(session, b"\\xff\\xd8\\xff\\xe0")
+""",
+    "docs/many-sessions.md": """
+callers = [Caller(), Caller()]
+await asyncio.wait_for(serve(callers), 10)
+assert all(caller.heard and caller.over for caller in callers)
+await (await open_one()).close()
+""",
+    "docs/microphone.md": """
+await push_to_talk(np.zeros(1_600, np.int16))
+async with live.connect("gemini-3.8-live") as session:
+    await paused(session)
+""",
+    "docs/proxies-and-vertex.md": """
+await token_for_a_browser()
+async with live.connect("gemini-3.8-live", transport=patient) as session:
+    pass
+""",
+}
+OPTIONS = {"docs/tools.md": {"script": WEATHER}}
+# Written from the structs, or run by a test of their own.
+WITHOUT_PROGRAMS = {"docs/protocol.md"}
+
+
+def stage(page, monkeypatch, **options):
+    name = str(page.relative_to(ROOT))
+    return Stage(NAMES.get(name, {}), monkeypatch, **OPTIONS.get(name, {}), **options)
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice)
+    monkeypatch.setitem(sys.modules, "cv2", OpenCv)
+    for block in blocks(page, "toml"):
+        name = re.match(r"# (\S+\.toml)\n", block.text)[1]
+        (tmp_path / name).write_text(block.text, encoding="utf-8")
+        load(tmp_path / name)
+    async with stage(page, monkeypatch) as around:
+        for block in blocks(page, "python", ""):
+            await around.run(page, block, tmp_path)
+            if (shown := printed_below(page, block)) is not None:
+                assert capsys.readouterr().out == shown, block.line
+            capsys.readouterr()
+        if program := AFTERWARDS.get(str(page.relative_to(ROOT))):
+            await around.run(page, Block("python", "", program, 0, "afterwards"), tmp_path)
+
+
+def printed_below(page, program):
+    """The output that a page shows right below a program, but for whole programs, which have tests of their own."""
+    ends = program.line + program.text.count("\n") + 1
+    outputs = [block for block in blocks(page, "text") if block.line == ends + 2]
+    return outputs[0].text if outputs and "asyncio.run(" not in program.text else None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tests_of_a_page_pass(page, tmp_path):
+    files = [block for block in blocks(page, "python") if block.kind.endswith(".py")]
+    for block in files:
+        (tmp_path / block.kind).write_text(block.text, encoding="utf-8")
+    for block in blocks(page, "ini"):
+        (tmp_path / re.match(r"# (\S+\.ini)\n", block.text)[1]).write_text(block.text, encoding="utf-8")
+    if not any(block.kind.startswith("test_") for block in files):
+        return
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "pytest",
+            "-q",
+            "--strict-markers",
+            "-o",
+            "asyncio_default_fixture_loop_scope=function",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=25,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_program_is_of_a_kind_that_is_run(page):
+    for block in blocks(page, "python"):
+        compiled(page, block)
+        assert block.kind in {"", "theirs", "ours", "ours vertex"} or block.kind.endswith(".py"), block
+    for block in blocks(page, "py"):
+        pytest.fail(f"line {block.line}: a program is marked python, so that it is run")
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def commands():
+    for page in pages():
+        for block in [*blocks(page, "sh"), *blocks(page, "console"), *blocks(page, "bash")]:
+            for line in re.sub(r"\\\n\s*", " ", block.text).splitlines():
+                if line.strip() and not line.startswith("#"):
+                    yield pytest.param(line.strip(), id=f"{page.relative_to(ROOT)}:{block.line} {line.strip()[:40]}")
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_a_command_names_what_exists(line):
+    if ours := re.search(r"(?:^|\| )gemini-live ([^>|&]*)", line):
+        parses(shlex.split(ours[1], comments=True))
+        return
+    words = shlex.split(line, comments=True)
+    while "=" in words[0]:  # a variable for this command
+        words.pop(0)
+    match words:
+        case ["pip" | "python" | "python3", *rest] if "install" in rest:
+            for word in rest:
+                if extras := re.match(r"gemini-live\[(.*)\]", word):
+                    assert set(extras[1].split(",")) <= PROJECT["project"]["optional-dependencies"].keys()
+        case ["make", *rest]:
+            makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+            for word in rest:
+                assert "=" in word or re.search(rf"^{word}:", makefile, re.MULTILINE), f"make {word}"
+        case ["python" | ".venv/bin/python" | "pytest" | ".venv/bin/pytest", *rest]:
+            named(rest)
+        case ["curl", *_]:
+            pass  # asked by tests/test_emulator_docs.py
+        case ["git" | "cd" | "export" | "cargo" | "source", *_]:
+            pass
+        case _:
+            pytest.fail(f"nobody holds this command against anything: {line}")
+
+
+def parses(arguments):
+    """The command line takes these arguments; what it would do is for its own tests."""
+    if "--help" in arguments or "--version" in arguments:
+        return
+    parser = cli._parser(with_emulator=True)
+    try:
+        parser.parse_args(arguments)
+    except (SystemExit, argparse.ArgumentError):
+        pytest.fail(f"gemini-live does not take {arguments}")
+
+
+def named(rest):
+    """The modules and the files of a command are there."""
+    if rest[:1] == ["-m"]:
+        place = ROOT / rest[1].replace(".", "/")
+        candidates = [place.with_suffix(".py"), place, ROOT / "tests" / rest[1]]
+        assert any(one.exists() for one in candidates) or rest[1] in {"asyncio", "pip", "venv", "pytest"}, rest
+    elif rest and rest[0].endswith(".py"):
+        assert (ROOT / rest[0]).exists() or "/" not in rest[0], rest
+
+
+def test_all_is_looked_at():
+    """A test that finds nothing passes for ever."""
+    found = {str(page.relative_to(ROOT)) for page in pages() if blocks(page, "python")}
+    assert {"README.md", "docs/emulator.md", "docs/tools.md", "docs/testing-your-app.md"} <= found
+    assert len(list(commands())) >= 20
