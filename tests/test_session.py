@@ -296,7 +296,7 @@ def test_impossible_rates(network, rate_hz):
         (b"", {}, ValueError),
         (b"GIF89a", {}, ValueError),
         (np.zeros((4, 4, 3), np.float32), {}, TypeError),
-        (np.zeros((3, 4, 4), np.uint8), {}, ValueError),
+        (np.zeros((3, 5, 6), np.uint8), {}, ValueError),
         (np.zeros((4, 0, 3), np.uint8), {}, ValueError),
         (np.zeros((4, 4, 3), np.uint8), {"order": "grb"}, ValueError),
         (np.zeros(4, np.float32), {}, TypeError),
