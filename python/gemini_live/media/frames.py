@@ -133,8 +133,8 @@ class FrameSource(OpenedOnDemand):
         started_at = due_at = time.monotonic()
         sink = self._sink
         if frame is None:
-            # a moment for the pictures that the driver has kept since the device was opened
-            frame = self._ask(_SETTLING_S, due_at + _SETTLING_S)
+            due_at += _SETTLING_S  # for the pictures that the driver has kept since the device was opened
+            frame = self._ask(_SETTLING_S, due_at)
         while frame is not None and sink is not None and not self._halt.is_set():
             if self._process is not None:
                 frame = self._process(frame)

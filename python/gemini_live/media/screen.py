@@ -54,9 +54,10 @@ class Screen(FrameSource):
         self._failures: type[Exception] = Exception
 
     def _open_device(self) -> None:
+        mss = require("mss", "screen")
         self._failures = require("mss.exception", "screen").ScreenShotError
         try:
-            self._mss = require("mss", "screen").mss()
+            self._mss = mss.MSS()
         except self._failures as error:
             raise DeviceError(self.name, f"there is no screen: {error}") from None
         monitors = len(self._mss.monitors) - 1
