@@ -19,6 +19,7 @@ def require(module: str, extra: str, system_package: str = "") -> Any:  # noqa: 
     """
     top = module.partition(".")[0]
     try:
+        import_module(top)
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name != top:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemini_live.errors import ConfigError, DeviceLost
@@ -63,7 +62,7 @@ class Speaker(Player, OpenedOnDemand):
         self._block_ms = block_ms
         self._patience_s = patience_s
         self._stream: SoundStream | None = None
-        self._watching: asyncio.Task[DeviceLost] | None = None
+        self._watching: asyncio.Task[str] | None = None
         self._callbacks = 0
 
     @property
@@ -101,16 +100,17 @@ class Speaker(Player, OpenedOnDemand):
         self._callbacks += 1
         self.read_into(out)
 
-    async def _watch(self, stream: SoundStream) -> DeviceLost:
+    async def _watch(self, stream: SoundStream) -> str:
+        """Wait for the end of the stream, and say what happened."""
         while True:
             before = self._callbacks
             await asyncio.wait([stream.ended], timeout=self._patience_s)
             if stream.failure is not None:
-                return DeviceLost(stream.name, f"was stopped by {stream.failure!r}")
+                return f"was stopped by {stream.failure!r}"
             if stream.ended.done():
-                return DeviceLost(stream.name, "has stopped; it was unplugged, or another program took it")
+                return "has stopped; it was unplugged, or another program took it"
             if self._callbacks == before:
-                return DeviceLost(stream.name, f"has played nothing for {self._patience_s:g} s")
+                return f"has played nothing for {self._patience_s:g} s"
 
     async def wait_played(self) -> None:
         """Wait until everything that was given has been heard, or was cleared.
@@ -137,16 +137,17 @@ class Speaker(Player, OpenedOnDemand):
 
     async def _unless_lost(self, doing: Coroutine[Any, Any, _Result]) -> _Result:
         """Do something that may take long, but not longer than the loudspeaker lives."""
-        task = asyncio.ensure_future(doing)
-        others = [] if self._watching is None else [self._watching]
+        watching = self._watching
+        if watching is None:
+            return await doing
+        task = asyncio.create_task(doing)
         try:
-            await asyncio.wait([task, *others], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, watching], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not task.done():
+            done = task.done()
+            if not done:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        for watching in others:
-            if watching.done() and not watching.cancelled() and not (task.done() and not task.cancelled()):
-                raise watching.result()
+                await asyncio.wait([task])
+        if not done and not watching.cancelled():
+            raise DeviceLost(self.name, watching.result())
         return task.result()
