@@ -39,7 +39,7 @@ async def start(name, *arguments, **environment):
 async def end(program):
     program.terminate()
     _, err = await program.communicate()
-    assert err == b""
+    assert b"Traceback" not in err, err.decode()
 
 
 def free_port(kind):
@@ -78,12 +78,12 @@ async def test_camera_shows_a_file_and_asks_about_it(tmp_path):
 
 
 def utterance():
-    """A second of speech, as a telephone line has it, and then enough silence for its end to be heard."""
+    """Half a second of speech, as a telephone line has it, and then enough silence for its end to be heard."""
     with wave.open(str(SPEECH)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
         rate_hz = file.getframerate()
     begin = int(np.argmax(np.abs(samples.astype(int)) > 500))
-    said = soxr.resample(samples[begin : begin + rate_hz], rate_hz, 8_000)
+    said = soxr.resample(samples[begin : begin + rate_hz // 2], rate_hz, 8_000)
     return np.concatenate([said, np.zeros(8_000, np.int16)])
 
 
@@ -167,9 +167,9 @@ async def test_twilio_bridge_answers_and_is_cut_short():
                 await asyncio.sleep(0.02)
         (session,) = server.ledger.sessions
         # the emulator answers in the caller's own voice
-        assert likeness(said[:8_000], expand(twilio.heard)) > 0.8
+        assert likeness(said[:4_000], expand(twilio.heard)) > 0.8
         arrived = soxr.resample(session.audio.astype(np.int16), 16_000, 8_000)
-        assert likeness(said[:8_000], arrived) > 0.95
+        assert likeness(said[:4_000], arrived) > 0.95
         # the answer is still being played, by the emulator's clock: speaking cuts it short
         await twilio.say(said)
         async with asyncio.timeout(10):
@@ -233,4 +233,4 @@ async def test_rtp_bridge_speaks_in_frames_of_20_ms():
     assert all(head[3] == head[2] * 160 for head in heads)
     took_s = caller.packets[-1][0] - caller.packets[0][0]
     assert took_s == pytest.approx(0.02 * (len(numbers) - 1), abs=0.2)
-    assert likeness(said[:8_000], expand(b"".join(packet[12:] for _, packet in caller.packets))) > 0.8
+    assert likeness(said[:4_000], expand(b"".join(packet[12:] for _, packet in caller.packets))) > 0.8
