@@ -10,7 +10,7 @@ import asyncio
 import gemini_live as live
 from gemini_live.media import Camera, Screen, VideoFileSource
 
-SETUP = {"model": "gemini-3.8-live", "output_audio_transcription": {}}
+SETUP = live.Setup(model="gemini-3.8-live", output_audio_transcription=live.AudioTranscriptionConfig())
 
 
 async def main(source: Camera | Screen | VideoFileSource, question: str, watch_s: float, endpoint: str | None) -> None:
@@ -25,6 +25,8 @@ async def main(source: Camera | Screen | VideoFileSource, question: str, watch_s
                     print(text, end="", flush=True)  # noqa: T201
                 case live.TurnComplete():
                     break
+                case _:
+                    pass
         showing.cancel()
 
 
@@ -36,4 +38,6 @@ if __name__ == "__main__":
     parser.add_argument("--watch", type=float, default=3.0)
     parser.add_argument("--endpoint")
     a = parser.parse_args()
-    asyncio.run(main(VideoFileSource(a.file) if a.file else Screen() if a.screen else Camera(), a.question, a.watch, a.endpoint))
+    asyncio.run(
+        main(VideoFileSource(a.file) if a.file else Screen() if a.screen else Camera(), a.question, a.watch, a.endpoint)
+    )

@@ -10,7 +10,7 @@ import contextlib
 import gemini_live as live
 from gemini_live.media import HalfDuplex, Microphone, Speaker
 
-SETUP = {"model": "gemini-3.8-live", "output_audio_transcription": {}}
+SETUP = live.Setup(model="gemini-3.8-live", output_audio_transcription=live.AudioTranscriptionConfig())
 
 
 async def listen(session: live.Session, speaker: Speaker) -> None:
@@ -21,6 +21,8 @@ async def listen(session: live.Session, speaker: Speaker) -> None:
                 print(text, end="", flush=True)  # noqa: T201
             case live.Interrupted():
                 print(f" … [cut in after {speaker.played_ms:.0f} ms]")  # noqa: T201
+            case _:
+                pass
 
 
 async def main(endpoint: str | None, *, half_duplex: bool) -> None:

@@ -34,11 +34,11 @@ async def call(request: web.Request) -> web.WebSocketResponse:
     await phone.prepare(request)
     async with asyncio.TaskGroup() as tasks, live.connect("gemini-3.8-live", endpoint=getenv("ENDPOINT")) as session:
         async for message in phone:
-            match message.json():
-                case {"event": "start", "streamSid": str(stream)}:
-                    tasks.create_task(speak(session, phone, stream))
-                case {"event": "media", "media": {"payload": str(payload)}}:
-                    await session.send_audio(base64.b64decode(payload), rate_hz=8_000, encoding="mulaw")
+            told = message.json()
+            if told["event"] == "start":
+                tasks.create_task(speak(session, phone, told["streamSid"]))
+            elif told["event"] == "media":
+                await session.send_audio(base64.b64decode(told["media"]["payload"]), rate_hz=8_000, encoding="mulaw")
     return phone
 
 

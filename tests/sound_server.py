@@ -29,7 +29,9 @@ def what_is_missing():
     missing = [name for name in ("pulseaudio", "parec", "pacat") if shutil.which(name) is None]
     if ctypes.util.find_library("portaudio") is None:
         missing.append("libportaudio2")
-    if not any(Path("/usr").glob(f"lib*/*/alsa-lib/{_PLUGIN}")) and not any(Path("/usr").glob(f"lib*/alsa-lib/{_PLUGIN}")):
+    if not any(Path("/usr").glob(f"lib*/*/alsa-lib/{_PLUGIN}")) and not any(
+        Path("/usr").glob(f"lib*/alsa-lib/{_PLUGIN}")
+    ):
         missing.append("libasound2-plugins")
     return f"needs {', '.join(missing)}: run `make sound`" if missing else ""
 
@@ -56,7 +58,13 @@ class SoundServer:
             "ALSA_CONFIG_PATH": str(folder / "asound.conf"),
         }
         self._log = (folder / "pulse.log").open("wb")
-        options = ["--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes", "--log-target=stderr"]
+        options = [
+            "--daemonize=no",
+            "--exit-idle-time=-1",
+            "--use-pid-file=no",
+            "--disable-shm=yes",
+            "--log-target=stderr",
+        ]
         modules = [f"module-native-protocol-unix socket={socket} auth-anonymous=1"]
         modules += [f"module-null-sink sink_name={name} rate=48000" for name in ("ear", "mouth")]
         self._server = subprocess.Popen(  # noqa: S603 - our own words

@@ -118,7 +118,9 @@ class Twilio:
     async def greet(self):
         await self.line.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
-        await self.tell("start", start={"streamSid": "MZ1", "callSid": "CA1", "tracks": ["inbound"], "mediaFormat": form})
+        await self.tell(
+            "start", start={"streamSid": "MZ1", "callSid": "CA1", "tracks": ["inbound"], "mediaFormat": form}
+        )
 
     async def say(self, samples):
         began_at = asyncio.get_running_loop().time()
@@ -229,7 +231,9 @@ async def test_rtp_bridge_speaks_in_frames_of_20_ms():
     heads = [struct.unpack("!BBHII", packet[:12]) for _, packet in caller.packets]
     numbers = [head[2] for head in heads]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert {(head[0], head[1], len(packet)) for head, (_, packet) in zip(heads, caller.packets, strict=True)} == {(128, 0, 172)}
+    assert {(head[0], head[1], len(packet)) for head, (_, packet) in zip(heads, caller.packets, strict=True)} == {
+        (128, 0, 172)
+    }
     assert all(head[3] == head[2] * 160 for head in heads)
     took_s = caller.packets[-1][0] - caller.packets[0][0]
     assert took_s == pytest.approx(0.02 * (len(numbers) - 1), abs=0.2)

@@ -126,7 +126,7 @@ async def test_a_microphone_that_falls_silent_is_given_up(sounddevice):
         await asyncio.sleep(0.05)
     assert not streaming.done()
     await ended(streaming)
-    with pytest.raises(live.DeviceLost, match="no sound for 0.2 s"):
+    with pytest.raises(live.DeviceLost, match=r"no sound for 0\.2 s"):
         streaming.result()
 
 
@@ -231,7 +231,7 @@ async def test_a_driver_that_hangs_is_left_behind(sounddevice, monkeypatch):
     monkeypatch.setattr("gemini_live.media.portaudio._STARTING_S", 0.1)
     hanging = threading.Event()
     monkeypatch.setattr(sounddevice, "query_devices", lambda *_: hanging.wait(5))
-    with pytest.raises(live.DeviceError, match="does not answer within 0.1 s"):
+    with pytest.raises(live.DeviceError, match=r"does not answer within 0\.1 s"):
         await Microphone().stream_to(Sink())
     hanging.set()
 

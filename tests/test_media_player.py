@@ -94,7 +94,7 @@ def test_half_a_sample_of_the_service_is_left_out():
     ("samples", "error", "words"),
     [
         (np.zeros(4, np.float32), TypeError, "int16"),
-        (np.zeros(4, np.uint8), TypeError, "int16"),
+        (np.zeros(4, np.uint8), TypeError, "uint8"),
         (np.zeros(4, ">i2"), TypeError, "int16"),
         ("text", TypeError, "bytes-like"),
         (b"\0\0\0", ValueError, "whole number"),

@@ -57,7 +57,12 @@ async def test_answers_are_resampled_to_the_device_and_put_on_each_channel(monke
 async def test_follow_plays_what_the_session_says(sounddevice):
     async with Speaker(fade_ms=0) as speaker:
         queued = []
-        given = (audio(np.ones(480)), live.Interrupted(), live.TurnComplete(), live.Closed(kind=live.CloseKind.REQUESTED))
+        given = (
+            audio(np.ones(480)),
+            live.Interrupted(),
+            live.TurnComplete(),
+            live.Closed(kind=live.CloseKind.REQUESTED),
+        )
 
         async def events():
             for event in given:

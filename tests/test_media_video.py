@@ -123,7 +123,8 @@ def test_what_is_no_picture_is_refused_with_what_is_one(pixels, error, words):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "path"), [({"longest_side": 0}, "longest_side"), ({"quality": 100}, "quality"), ({"max_bytes": 9}, "max_bytes")]
+    ("arguments", "path"),
+    [({"longest_side": 0}, "longest_side"), ({"quality": 100}, "quality"), ({"max_bytes": 9}, "max_bytes")],
 )
 def test_impossible_settings_are_refused(arguments, path):
     with pytest.raises(live.ConfigError) as caught:

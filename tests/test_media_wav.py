@@ -15,7 +15,7 @@ from gemini_live.media import WavSource
 from gemini_live.media import wav as wav_module
 
 
-def wav_bytes(samples, rate_hz=16_000, *, tag=1, bits=None, extra=b"", declared=None):
+def wav_bytes(samples, rate_hz=16_000, *, tag=1, bits=None, extra=b"", declared=None):  # noqa: PLR0913
     """A file written by hand, so that what reads it is not held against itself."""
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     bits = bits or samples.dtype.itemsize * 8

@@ -397,7 +397,9 @@ class AgainstAModel(RuleBasedStateMachine):
             kept = [one for one in self.waiting if one[1] != "video" or one[3]]
             self.expired += len(self.waiting) - len(kept)
             self.waiting = kept
-        behind = self.waiting[-1:] if kind == "audio" and self.waiting and self._is_a_new_image(self.waiting[-1]) else []
+        behind = (
+            self.waiting[-1:] if kind == "audio" and self.waiting and self._is_a_new_image(self.waiting[-1]) else []
+        )
         if behind:
             self.waiting.pop()
         self.waiting += [(self.number, kind, self.now, False), *behind]

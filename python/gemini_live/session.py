@@ -670,7 +670,7 @@ def _hand_in(inbox: Inbox, jpeg: bytes, superseded: int) -> None:
     inbox.put("video", _core.encode_video(jpeg, "image/jpeg"), superseded=superseded)
 
 
-def _encode_image(given: Buffer | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
+def _encode_image(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
     blob = blob_from(given, "image")
     image = cast("Buffer", given) if blob is None else blob.data
     mime_type = mime_type if blob is None else blob.mime_type

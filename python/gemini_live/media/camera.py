@@ -36,6 +36,11 @@ class _OpenCvSource(FrameSource):
     def _why_not(self) -> str:
         raise NotImplementedError
 
+    def _retrieved(self) -> Frame | None:
+        frame: Frame
+        taken, frame = self._capture.retrieve()
+        return frame if taken else None
+
     def _close_device(self) -> None:
         if self._capture is not None:
             self._capture.release()
@@ -81,9 +86,7 @@ class Camera(_OpenCvSource):
     def _why_not(self) -> str:
         if isinstance(self._device, str):
             return "cannot be opened; see that the URL is right, and reached from this machine"
-        return (
-            "cannot be opened; see that it is plugged in, that no other program uses it, and that this one is allowed to"
-        )
+        return "cannot be opened; is it plugged in, does another program use it, may this one?"
 
     def _open_device(self) -> None:
         self._open_capture(self._device)
@@ -108,8 +111,8 @@ class Camera(_OpenCvSource):
                 continue
             failing_since = None
             if asked_at >= due_at:
-                taken, frame = self._capture.retrieve()
-                if taken:
+                frame = self._retrieved()
+                if frame is not None:
                     return frame
         return None
 
@@ -164,7 +167,5 @@ class VideoFileSource(_OpenCvSource):
                 self._wait_until(due_at - position_s + self._position / self._frames_per_s)
                 return None
             self._position += 1
-        taken, frame = self._capture.retrieve()
-        if self._wait_until(due_at) or not taken:
-            return None
-        return frame
+        frame = self._retrieved()
+        return None if self._wait_until(due_at) else frame

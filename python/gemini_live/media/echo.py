@@ -115,7 +115,7 @@ class EchoCanceller:
             # NaN is silence, as it is for a session
             mono = np.clip(np.rint(np.nan_to_num(mono) * 32_768), -32_768, 32_767).astype(np.int16)
         clean: list[Block] = []
-        for samples in self._near.cut(memoryview(np.ascontiguousarray(mono)).cast("B")):
+        for samples in self._near.cut(np.ascontiguousarray(mono).data.cast("B")):
             frame = self._frame(samples, self._near)
             with self._lock:
                 self._processing.process_stream(frame)

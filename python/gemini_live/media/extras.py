@@ -28,5 +28,7 @@ def require(module: str, extra: str, system_package: str = "") -> Any:  # noqa: 
             f'{top} is not installed; get it with: pip install "gemini-live[{extra}]"', name=top
         ) from None
     except OSError as error:  # what a wheel without the library itself raises, such as sounddevice on Linux
-        instead = f"install it, on Debian with: apt-get install {system_package}" if system_package else "see its manual"
+        instead = (
+            f"install it, on Debian with: apt-get install {system_package}" if system_package else "see its manual"
+        )
         raise DeviceError(top, f"{error}; {instead}") from error

@@ -26,20 +26,27 @@ Companding: TypeAlias = Literal["mulaw", "alaw"]
 PHONE_RATE_HZ = 8_000
 
 
-def encode_g711(samples: Buffer, law: Companding = "mulaw") -> bytes:
+def encode_g711(samples: Buffer | npt.NDArray[np.int16], law: Companding = "mulaw") -> bytes:
     """Compand samples: one byte for each.
 
     Args:
-        samples: 16-bit, as bytes or as an ``int16`` array.
+        samples: 16-bit, as bytes or as an ``int16`` array of shape ``(n,)``.
         law: µ-law of North America and Japan (PCMU), or A-law of everywhere else (PCMA).
 
     Raises:
         ConfigError: no such law.
+        TypeError: an array of something else.
         ValueError: half a sample.
     """
     if law not in ("mulaw", "alaw"):
         raise ConfigError(f"a telephone line has 'mulaw' or 'alaw', not {law!r}", path="law")
-    return _table(law)[np.frombuffer(samples, np.uint16)].tobytes()
+    if isinstance(samples, np.ndarray):
+        if samples.dtype != np.int16 or samples.ndim != 1:
+            raise TypeError(f"samples are int16 of shape (n,), not {samples.dtype} of shape {samples.shape}")
+        bits = samples.astype(np.uint16)
+    else:
+        bits = np.frombuffer(memoryview(samples), np.uint16)
+    return _table(law)[bits].tobytes()
 
 
 @cache
@@ -54,7 +61,8 @@ def _mulaw(samples: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     biased = np.minimum(np.abs(samples >> 2), 8_158) + 33
     segment = np.floor(np.log2(biased)).astype(np.int32) - 5
     step = (biased >> (segment + 1)) & 0x0F
-    return (~(np.where(samples < 0, 0x80, 0) | segment << 4 | step) & 0xFF).astype(np.uint8)
+    codes: npt.NDArray[np.uint8] = (~(np.where(samples < 0, 0x80, 0) | segment << 4 | step) & 0xFF).astype(np.uint8)
+    return codes
 
 
 def _alaw(samples: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
@@ -62,7 +70,8 @@ def _alaw(samples: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     magnitude = np.where(samples < 0, ~samples, samples) >> 3
     segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4, 0)
     step = (magnitude >> np.maximum(segment, 1)) & 0x0F
-    return ((np.where(samples < 0, 0, 0x80) | segment << 4 | step) ^ 0x55).astype(np.uint8)
+    codes: npt.NDArray[np.uint8] = ((np.where(samples < 0, 0, 0x80) | segment << 4 | step) ^ 0x55).astype(np.uint8)
+    return codes
 
 
 class PhoneEncoder:

@@ -128,7 +128,9 @@ class Player:
         if self._queued:
             raise ConfigError("something waits to be played at another rate; play it after opening", path="rate_hz")
         if not 8_000 <= rate_hz <= 192_000:
-            raise ConfigError(f"a loudspeaker takes 8,000 to 192,000 samples per second, not {rate_hz:,}", path="rate_hz")
+            raise ConfigError(
+                f"a loudspeaker takes 8,000 to 192,000 samples per second, not {rate_hz:,}", path="rate_hz"
+            )
         if not 1 <= channels <= 64:
             raise ConfigError(f"a loudspeaker has 1 to 64 channels, not {channels}", path="channels")
         self.rate_hz = rate_hz
@@ -139,7 +141,7 @@ class Player:
 
     # --- in ---
 
-    def play(self, audio: ModelAudio | Buffer, *, rate_hz: int = MODEL_RATE_HZ) -> None:
+    def play(self, audio: ModelAudio | Buffer | npt.NDArray[np.int16], *, rate_hz: int = MODEL_RATE_HZ) -> None:
         """Append a piece of an answer.
 
         Args:
@@ -189,7 +191,7 @@ class Player:
 
     def _append(self, mono: Buffer) -> None:
         if self.channels > 1:
-            mono = np.frombuffer(mono, np.int16).repeat(self.channels)
+            mono = np.frombuffer(memoryview(mono), np.int16).repeat(self.channels).data
         data = memoryview(mono).cast("B")
         if not data:
             return
@@ -213,7 +215,7 @@ class Player:
                 rest = self._take(min(self._fade_bytes, self._queued)) if self._is_sounding() else b""
                 self._pieces.clear()
                 if rest:
-                    self._pieces.append(_Piece(self._answer, memoryview(self._faded(rest)).cast("B")))
+                    self._pieces.append(_Piece(self._answer, self._faded(rest).data.cast("B")))
                 self._queued = len(rest)
                 self._discarded -= len(rest)
                 self._finished = True
@@ -237,7 +239,8 @@ class Player:
     def _faded(self, sounding: bytes) -> npt.NDArray[np.int16]:
         frames = np.frombuffer(sounding, np.int16).reshape(-1, self.channels)
         falling = np.linspace(1, 0, len(frames), endpoint=False, dtype=np.float32)[:, None]
-        return np.rint(frames * falling).astype(np.int16)
+        faded: npt.NDArray[np.int16] = np.rint(frames * falling).astype(np.int16)
+        return faded
 
     # --- out ---
 
@@ -383,14 +386,17 @@ class Player:
             yield event
 
 
-def _pcm(samples: Buffer) -> memoryview:
-    view = memoryview(samples)
-    # bytes are 16-bit samples, but an array of 8-bit integers is something else
-    if view.format not in ("h", "<h") and (view.format != "B" or isinstance(samples, np.ndarray)):
-        raise TypeError(f"a player takes 16-bit samples as bytes or as an int16 array, not {type(samples).__name__}")
-    if view.ndim != 1 and not (view.ndim == 2 and view.shape is not None and view.shape[1] == 1):
-        raise ValueError(f"a player takes mono samples of shape (n,), not {view.shape}; average the channels first")
-    if view.nbytes % _BYTES_PER_SAMPLE:
-        raise ValueError(f"{view.nbytes} bytes are no whole number of 16-bit samples")
-    # what waits may wait for minutes: the caller's array must not change it
-    return memoryview(view.tobytes())
+def _pcm(samples: Buffer | npt.NDArray[np.int16]) -> memoryview:
+    if isinstance(samples, np.ndarray):
+        if samples.dtype != np.int16:
+            raise TypeError(f"a player takes 16-bit samples as bytes or as an int16 array, not {samples.dtype}")
+        if samples.ndim != 1 and not (samples.ndim == 2 and samples.shape[1] == 1):
+            raise ValueError(
+                f"a player takes mono samples of shape (n,), not {samples.shape}; average the channels first"
+            )
+        return memoryview(samples.tobytes())
+    # what waits may wait for minutes: the caller's memory must not change it
+    data = memoryview(bytes(memoryview(samples)))
+    if len(data) % _BYTES_PER_SAMPLE:
+        raise ValueError(f"{len(data)} bytes are no whole number of 16-bit samples")
+    return data

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +127,7 @@ class Ticker:
         await Ticker.of_this_loop().until(moment)
     """
 
-    _tickers = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "Ticker"]()
+    _tickers: ClassVar = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "Ticker"]()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)  # which holds this one

@@ -86,6 +86,7 @@ class Jpeg(msgspec.Struct, frozen=True, kw_only=True):
             # the colours are put right when there are few pixels left
             ready = _bgr(cv2, picture, order)
             for quality in (self.quality, *(lower for lower in _FALLING_QUALITY if lower < self.quality)):
+                encoded: Pixels
                 _, encoded = cv2.imencode(".jpg", ready, [cv2.IMWRITE_JPEG_QUALITY, quality])
                 if len(encoded) <= self.max_bytes:
                     return encoded.tobytes()
@@ -121,7 +122,8 @@ def _shrunk(cv2: Any, picture: Pixels, longest_side: int) -> Pixels:  # noqa: AN
     if scale >= 1:
         return picture
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    shrunk: Pixels = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return shrunk
 
 
 def _bgr(cv2: Any, picture: Pixels, order: PixelOrder) -> Pixels:  # noqa: ANN401 - a module
@@ -129,13 +131,15 @@ def _bgr(cv2: Any, picture: Pixels, order: PixelOrder) -> Pixels:  # noqa: ANN40
     channels = 1 if picture.ndim == 2 else picture.shape[2]
     match channels, order:
         case 3, "rgb":
-            return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            change = cv2.COLOR_RGB2BGR
         case 4, "rgb":
-            return cv2.cvtColor(picture, cv2.COLOR_RGBA2BGR)
+            change = cv2.COLOR_RGBA2BGR
         case 4, "bgr":
-            return cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
+            change = cv2.COLOR_BGRA2BGR
         case _:
             return picture
+    changed: Pixels = cv2.cvtColor(picture, change)
+    return changed
 
 
 class VideoFeed:
@@ -183,7 +187,8 @@ class VideoFeed:
         with self._lock:
             if self._newest is not None:
                 self._superseded += 1
-            first, self._newest = self._newest is None, (picture, order)
+            first = self._newest is None
+            self._newest = (picture, order)
         if first:
             try:
                 self._loop.call_soon_threadsafe(self._look)

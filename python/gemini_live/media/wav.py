@@ -91,14 +91,12 @@ def read_format(file: BinaryIO, name: str) -> WavFormat:
 
 def samples_from(data: bytes, kind: WavFormat) -> npt.NDArray[Any]:
     """Samples of shape ``(n, channels)``, of a type that `Session.send_audio` takes: 24 bits become 32."""
-    match kind.width, kind.floats:
-        case 3, _:
-            wide = np.zeros((len(data) // 3, 4), np.uint8)
-            wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            samples: npt.NDArray[Any] = wide.view("<i4")
-        case width, floats:
-            samples = np.frombuffer(data, f"<f{width}" if floats else "u1" if width == 1 else f"<i{width}")
-    return samples.reshape(-1, kind.channels)
+    if kind.width == 3:
+        wide = np.zeros((len(data) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        return wide.view("<i4").reshape(-1, kind.channels)
+    dtype = f"<f{kind.width}" if kind.floats else "u1" if kind.width == 1 else f"<i{kind.width}"
+    return np.frombuffer(data, dtype).reshape(-1, kind.channels)
 
 
 class WavSource(OpenedOnDemand):
