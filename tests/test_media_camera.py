@@ -42,7 +42,7 @@ class Capture:
 
     def __init__(self, *, opens=True, grabs=10_000, stale=4, hangs=False):
         self._opens, self._grabs, self._stale, self._hangs = opens, grabs, stale, hangs
-        self.grabbed = 0
+        self.moments = []
         self.options = {}
         self.released = threading.Event()
         self.unplugged = threading.Event()
@@ -56,15 +56,15 @@ class Capture:
     def grab(self):
         if self._hangs:
             self.unplugged.wait(20)
-        if self.unplugged.is_set() or self.grabbed >= self._grabs:
+        if self.unplugged.is_set() or len(self.moments) >= self._grabs:
             return False
-        if self.grabbed >= self._stale:
+        if len(self.moments) >= self._stale:
             time.sleep(0.005)
-        self.grabbed += 1
+        self.moments.append(time.monotonic())
         return True
 
     def retrieve(self):
-        return True, np.full((48, 64, 3), min(255, self.grabbed), np.uint8)
+        return True, np.full((48, 64, 3), min(255, len(self.moments)), np.uint8)
 
     def release(self):
         self.released.set()
@@ -90,11 +90,13 @@ async def test_it_shows_what_is_there_now_and_not_what_the_driver_kept(plug):
     sink = Sink(most=4)
     async with Camera(fps=10) as camera:
         await asyncio.sleep(0.2)
+        began_at = time.monotonic()
         await camera.stream_to(sink)
     assert capture.released.is_set()
-    assert sink.shades[0] > 15, "this was seen when the camera was opened"
-    assert np.diff(sink.shades).min() > 8, "between two pictures a tenth of a second passes"
-    assert 0.08 < np.diff(sink.moments).mean() < 0.25
+    # when each picture was taken; a tenth of a second is for what the driver has kept
+    taken_at = np.array([capture.moments[shade - 1] for shade in sink.shades]) - began_at
+    assert (taken_at >= 0.1 * np.arange(1, 5)).all()
+    assert taken_at[-1] < 2
     assert sink.threads == {"gemini-live camera 0"}, "encoding must not be the loop's work"
 
 
@@ -219,12 +221,12 @@ def clip(tmp_path):
 async def test_a_file_is_shown_in_real_time_and_ends(clip):
     sink = Sink()
     began_at = time.monotonic()
-    await VideoFileSource(clip, fps=4).stream_to(sink)
-    assert time.monotonic() - began_at == pytest.approx(2.0, abs=0.3)
-    # every fifth picture of the file, as it is on the screen a quarter of a second later
-    assert len(sink.shades) == 8
-    assert np.abs(np.array(sink.shades) - (10 + 25 * np.arange(8))).max() <= 4
-    assert np.abs(np.diff(sink.moments) - 0.25).max() < 0.15
+    await VideoFileSource(clip, fps=2).stream_to(sink)
+    assert 1.95 < time.monotonic() - began_at < 4
+    # every tenth picture of the file, as it is on the screen half a second later
+    assert len(sink.shades) == 4
+    assert np.abs(np.array(sink.shades) - (10 + 50 * np.arange(4))).max() <= 4
+    assert (np.array(sink.moments) - began_at >= 0.5 * np.arange(4)).all()
 
 
 async def test_a_file_begins_when_it_is_streamed(clip):
@@ -247,11 +249,11 @@ async def test_a_session_shows_a_file(clip):
     """The camera's path from end to end, into what the service received."""
     async with emulator.Emulator() as server:
         async with live.connect("gemini-3.8-live", endpoint=server.url, auth="key") as session:
-            await session.stream(VideoFileSource(clip, fps=4))
+            await session.stream(VideoFileSource(clip, fps=2))
             await session.drain()
-            assert session.stats.by_kind["video"].accepted == 8
+            assert session.stats.by_kind["video"].accepted == 4
         images = server.ledger.sessions[0].images
-    assert np.abs(np.array([shade(jpeg) for jpeg in images]) - (10 + 25 * np.arange(8))).max() <= 4
+    assert np.abs(np.array([shade(jpeg) for jpeg in images]) - (10 + 50 * np.arange(4))).max() <= 4
 
 
 async def test_a_session_that_ends_ends_the_stream(plug):

@@ -119,14 +119,14 @@ async def test_an_unplugged_microphone_is_named(sounddevice):
 
 async def test_a_microphone_that_falls_silent_is_given_up(sounddevice):
     """As Core Audio does it: nobody says a word."""
-    streaming = asyncio.create_task(Microphone(patience_s=0.2).stream_to(Sink()))
+    streaming = asyncio.create_task(Microphone(patience_s=0.5).stream_to(Sink()))
     stream = await started(sounddevice)
-    for _ in range(10):
+    for _ in range(16):
         stream.hear(block())
         await asyncio.sleep(0.05)
     assert not streaming.done()
     await ended(streaming)
-    with pytest.raises(live.DeviceLost, match=r"no sound for 0\.2 s"):
+    with pytest.raises(live.DeviceLost, match=r"no sound for 0\.5 s"):
         streaming.result()
 
 
