@@ -263,5 +263,4 @@ async def test_a_session_that_ends_ends_the_stream(plug):
         while not session.stats.written:
             await asyncio.sleep(0.01)
         await session.close()
-        with pytest.raises(live.SessionClosed):
-            await asyncio.wait_for(streaming, 5)
+        await asyncio.wait_for(streaming, 5)

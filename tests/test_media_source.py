@@ -83,10 +83,21 @@ async def test_a_session_that_has_ended_takes_no_source(speech):
         streaming = asyncio.create_task(session.stream(WavSource(speech)))
         await asyncio.sleep(0.1)
         await session.close()
-        with pytest.raises(live.SessionClosed):
-            await streaming
+        assert await streaming is None, "being closed is no error"
         with pytest.raises(live.SessionClosed):
             await session.stream(WavSource(speech))
+
+
+async def test_a_session_that_breaks_breaks_its_streams(speech):
+    policy = live.ReconnectPolicy(enabled=False)
+    async with emulator.Emulator() as server:
+        session = await live.connect("gemini-3.8-live", endpoint=server.url, auth="key", reconnect=policy)
+        streaming = asyncio.create_task(session.stream(WavSource(speech)))
+        await asyncio.sleep(0.1)
+        server.cut()
+        with pytest.raises(live.SessionClosed) as caught:
+            await streaming
+        assert caught.value.closed.kind is live.CloseKind.RECONNECT_DISABLED
 
 
 # --- opened on demand -----------------------------------------------------------------------------------------------

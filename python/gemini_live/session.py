@@ -259,7 +259,7 @@ class Session:
         await self._send("audio_stream_end", RealtimeInput(audio_stream_end=True), after_audio=True)
 
     async def stream(self, source: Source) -> None:
-        """Send what a microphone, a camera, a screen or a file gives, in real time, until it ends.
+        """Send what a microphone, a camera, a screen or a file gives, in real time, until it ends or `close` is called.
 
         Several run at once, each as a task of its own; to stop one, cancel its task. Behind the end of audio the
         service is told that nothing follows (`audio_stream_end`). A source that is not open yet is open for as long as
@@ -272,11 +272,16 @@ class Session:
             DeviceLost: the device stopped in the middle: it was unplugged, say.
             DeviceError: the device cannot be used, or gives nothing.
             ModuleNotFoundError: the device's extra is missing; the error names it.
-            SessionClosed: the session has ended.
+            SessionClosed: the session has ended, and not by being closed under the running stream.
         """
         self._check_open()
-        await source.stream_to(self)
-        self._check_open()
+        try:
+            await source.stream_to(self)
+            self._check_open()
+        except SessionClosed as error:
+            if error.closed.kind in (CloseKind.REQUESTED, CloseKind.HANDED_OVER):
+                return
+            raise
         if source.kind == "audio" and not self._vad_disabled():
             await self.audio_stream_end()
 
