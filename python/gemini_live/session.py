@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TypeVar
 
+    import numpy.typing as npt
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
-    import numpy.typing as npt
     from typing_extensions import Buffer
 
     from gemini_live.auth import Endpoint
