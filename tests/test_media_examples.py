@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import socket
 import struct
-import sys
 import wave
 from pathlib import Path
 
@@ -18,22 +16,10 @@ import soxr
 
 from gemini_live import emulator
 from gemini_live.media import encode_g711
+from test_examples import start
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SPEECH = EXAMPLES.parent / "python" / "gemini_live" / "demo" / "speech.wav"
-
-
-async def start(name, *arguments, **environment):
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-X",
-        "dev",
-        EXAMPLES / name,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "GEMINI_API_KEY": "any", **environment},
-    )
 
 
 async def end(program):

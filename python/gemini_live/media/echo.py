@@ -119,7 +119,7 @@ class EchoCanceller:
             frame = self._frame(samples, self._near)
             with self._lock:
                 self._processing.process_stream(frame)
-            clean.append(np.frombuffer(samples, np.int16))
+            clean.append(np.frombuffer(frame.data, np.int16))  # in place, but of a copy in some versions
         return np.concatenate(clean) if clean else np.empty(0, np.int16)
 
     def _frame(self, samples: bytearray, of: _Frames) -> Any:  # noqa: ANN401 - the library's
