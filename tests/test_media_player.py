@@ -281,6 +281,50 @@ async def test_wait_played_ends_when_the_user_cuts_in():
     await waiting
 
 
+# --- any order of calls ---------------------------------------------------------------------------------------------
+
+CALLS = st.lists(
+    st.one_of(
+        st.tuples(st.just("play"), st.integers(1, 2_000), st.integers(1, 3)),
+        st.tuples(st.just("read"), st.integers(1, 1_500)),
+        st.tuples(st.just("clear")),
+        st.tuples(st.just("finish")),
+    ),
+    max_size=40,
+)
+
+
+@given(CALLS, st.integers(1, 2))
+def test_any_order_of_calls_is_what_a_list_of_samples_would_do(calls, channels):
+    player = Player(channels=channels, fade_ms=0)
+    waiting, given_samples, played, discarded = [], 0, 0, 0
+    for name, *arguments in calls:
+        match name, arguments:
+            case "play", [count, turn]:
+                samples = np.arange(given_samples + 1, given_samples + 1 + count) % 30_000 + 1
+                player.play(audio(samples, turn))
+                waiting += samples.tolist()
+                given_samples += count
+            case "read", [count]:
+                expected, waiting = waiting[:count], waiting[count:]
+                played += len(expected)
+                frames = read(player, count).reshape(-1, channels)
+                assert frames.shape == (count, channels)
+                assert (frames == frames[:, :1]).all()
+                assert frames[:, 0].tolist() == expected + [0] * (count - len(expected))
+            case "clear", _:
+                player.clear()
+                discarded += len(waiting)
+                waiting = []
+            case _:
+                player.finish()
+        assert round(player.queued_s * 24_000) == len(waiting)
+        assert round(player.stats.played_s * 24_000) == played
+        assert round(player.stats.discarded_s * 24_000) == discarded
+        assert given_samples == played + discarded + len(waiting)
+        assert 0 <= player.played_ms * MS <= played + 1e-6
+
+
 # --- threads --------------------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,16 @@ async def test_a_break_of_the_loop_does_not_lose_an_event(sounddevice):
         assert await anext(events) == live.TurnComplete()
 
 
+async def test_one_that_is_not_open_says_so(sounddevice):
+    speaker = Speaker()
+    with pytest.raises(live.ConfigError, match="async with"):
+        await speaker.wait_played()
+    async with speaker:
+        await speaker.wait_played()
+    with pytest.raises(live.ConfigError, match="async with"):
+        await anext(aiter(speaker.follow(endless())))
+
+
 async def test_a_fault_in_the_callback_ends_it_and_is_told(sounddevice):
     async with Speaker() as speaker:
         speaker.tap = lambda _samples: 1 / 0

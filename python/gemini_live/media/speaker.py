@@ -93,6 +93,7 @@ class Speaker(Player, OpenedOnDemand):
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
+            self._watching = None
         if self._stream is not None:
             await self._stream.close()
 
@@ -117,6 +118,7 @@ class Speaker(Player, OpenedOnDemand):
 
         Raises:
             DeviceLost: it never will be.
+            ConfigError: the loudspeaker is not open.
         """
         await self._unless_lost(super().wait_played())
 
@@ -125,6 +127,7 @@ class Speaker(Player, OpenedOnDemand):
 
         Raises:
             DeviceLost: the loudspeaker is gone.
+            ConfigError: it is not open.
         """
         iterator = aiter(events)
 
@@ -139,7 +142,8 @@ class Speaker(Player, OpenedOnDemand):
         """Do something that may take long, but not longer than the loudspeaker lives."""
         watching = self._watching
         if watching is None:
-            return await doing
+            doing.close()
+            raise ConfigError("the loudspeaker is not open: use it in an `async with` block", path="speaker")
         task = asyncio.create_task(doing)
         try:
             await asyncio.wait([task, watching], return_when=asyncio.FIRST_COMPLETED)
