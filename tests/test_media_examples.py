@@ -55,7 +55,7 @@ async def test_camera_shows_a_file_and_asks_about_it(tmp_path):
         assert (err, program.returncode) == (b"", 0)
         assert b"What do you see?" in out, "the emulator repeats what it was asked"
         kinds = [entry.kind for entry in server.ledger.sessions[0].log.entries]
-        assert kinds == ["video", "video", "text"]
+        assert kinds in (["video", "video", "text"], ["video", "text"]), "a busy machine shows it once"
         picture = cv2.imdecode(np.frombuffer(server.ledger.sessions[0].images[0], np.uint8), cv2.IMREAD_COLOR)
         assert np.abs(picture[24, 32].astype(int) - (200, 60, 20)).max() < 8
 
