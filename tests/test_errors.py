@@ -11,6 +11,8 @@ from gemini_live.errors import (
     ConfigError,
     ConnectError,
     ConnectTimeout,
+    DeviceError,
+    DeviceLost,
     GeminiLiveError,
     NotResumable,
     SessionClosed,
@@ -39,6 +41,8 @@ PARENTS = {
     ConnectTimeout: (ConnectError, TimeoutError),
     TokenError: (GeminiLiveError, ConnectionError),
     TokenRefused: (TokenError, PermissionError),
+    DeviceError: (GeminiLiveError, OSError),
+    DeviceLost: (DeviceError,),
     SessionClosed: (GeminiLiveError,),
     NotResumable: (GeminiLiveError,),
 }
@@ -105,3 +109,12 @@ def test_except_clauses_of_the_standard_library_catch_them():
         raise SetupError(CLOSED)
     with pytest.raises(TimeoutError):
         raise ConnectTimeout(CLOSED)
+
+
+@pytest.mark.parametrize("kind", [DeviceError, DeviceLost])
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301
+def test_a_device_error_names_the_device_and_crosses_processes(kind, again):
+    error = again(kind("USB microphone", "was unplugged"))
+    assert type(error) is kind
+    assert str(error) == "USB microphone: was unplugged"
+    assert (error.device, error.reason, error.errno) == ("USB microphone", "was unplugged", None)

@@ -67,8 +67,10 @@ MAY_IMPORT = {
     "recorder": NAMES | {"auth", "codec", "failures", "transport"},
     # what OpenTelemetry hears of it
     "telemetry": NAMES | {"auth", "fanout"},
+    # microphones, loudspeakers, cameras and files; a session asks for it when it is given one
+    "media": NAMES | {"_core"},
     # hold
-    "session": BELOW_SESSION | {"_core"},
+    "session": BELOW_SESSION | {"media", "_core"},
     # tokens for others
     "minting": NAMES | {"auth", "capabilities", "interop", "transport"},
     # how one comes about
@@ -78,8 +80,8 @@ MAY_IMPORT = {
     # you
     "__init__": BELOW_SESSION | {"session", "opening", "minting", "_core", "core_missing"},
     "pytest_plugin": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
-    "demo": BELOW_SESSION | {"session", "opening", "emulator", "_core", "__init__"},
-    "cli": BELOW_SESSION | {"session", "opening", "emulator", "demo", "_core", "__init__"},
+    "demo": BELOW_SESSION | {"media", "session", "opening", "emulator", "_core", "__init__"},
+    "cli": BELOW_SESSION | {"media", "session", "opening", "emulator", "demo", "_core", "__init__"},
     "__main__": {"cli"},
 }
 # A name in an annotation is not an arrow that runs. It points down like every other, but for these.

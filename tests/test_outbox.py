@@ -338,6 +338,14 @@ def test_audio_that_got_too_old_before_it_came_is_counted_like_any_other():
     assert outbox.counts.expired == outbox.counts.accepted == 3
 
 
+def test_speech_overtakes_an_image_and_nothing_else_does():
+    outbox = box()
+    for number, kind in enumerate(("text", "video", "audio", "audio", "text", "audio"), 1):
+        outbox.accept(0.0, kind, b"%d" % number, 0.02)
+    assert written(outbox) == [b"1", b"3", b"4", b"2", b"5", b"6"]
+    assert adds_up(outbox)
+
+
 def test_each_kind_has_its_own_balance():
     outbox = box()
     for kind in ("audio", "audio", "text"):
@@ -389,7 +397,12 @@ class AgainstAModel(RuleBasedStateMachine):
             kept = [one for one in self.waiting if one[1] != "video" or one[3]]
             self.expired += len(self.waiting) - len(kept)
             self.waiting = kept
-        self.waiting.append((self.number, kind, self.now, False))
+        behind = (
+            self.waiting[-1:] if kind == "audio" and self.waiting and self._is_a_new_image(self.waiting[-1]) else []
+        )
+        if behind:
+            self.waiting.pop()
+        self.waiting += [(self.number, kind, self.now, False), *behind]
         if kind == "audio":
             self._expire()
         self.real.accept(self.now, kind, b"%d" % self.number, 0.02)
@@ -400,6 +413,10 @@ class AgainstAModel(RuleBasedStateMachine):
         self.number += 1
         self.in_flight.append((self.number, "audio", self.now, False))
         self.real.write_through(frame(b"%d" % self.number), 0.02)
+
+    @staticmethod
+    def _is_a_new_image(one):
+        return one[1] == "video" and not one[3]
 
     def _expire(self):
         kept = [one for one in self.waiting if one[1] != "audio" or one[3] or self.now < one[2] + 1.0]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import gemini_live
+import gemini_live.media
 
 ROOMS_WITH_PUBLIC_NAMES = [
     "auth",
@@ -124,7 +125,30 @@ def test_importing_is_silent_and_takes_no_more_than_it_needs():
     loaded = set(json.loads(run.stderr))
     assert "gemini_live.session" in loaded
     unwanted = {"numpy", "rich", "soxr", "pybase64", "trustme", "pydantic", "google", "gemini_live.emulator"}
-    assert not loaded & {*unwanted, "gemini_live.cli", "gemini_live.demo"}
+    assert not loaded & {*unwanted, "gemini_live.cli", "gemini_live.demo", "gemini_live.media"}
+
+
+def test_media_imports_no_library_of_a_device():
+    program = "import sys, json, gemini_live.media; json.dump(sorted(sys.modules), sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20)  # noqa: S603 - our own program
+    loaded = set(json.loads(run.stderr))
+    assert "gemini_live.media.microphone" in loaded
+    assert not loaded & {"cv2", "livekit", "mss", "sounddevice"}
+
+
+@pytest.mark.parametrize("name", gemini_live.media.__all__)
+def test_each_name_of_media_is_documented(name):
+    thing = getattr(gemini_live.media, name)
+    assert thing.__doc__
+    members = vars(thing).items() if isinstance(thing, type) else ()
+    silent = [
+        method
+        for method, member in members
+        if not method.startswith("_")
+        and isinstance(member, types.FunctionType | property | classmethod | staticmethod)
+        and not member.__doc__
+    ]
+    assert not silent
 
 
 def test_importing_warns_of_nothing():

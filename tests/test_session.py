@@ -295,7 +295,10 @@ def test_impossible_rates(network, rate_hz):
     [
         (b"", {}, ValueError),
         (b"GIF89a", {}, ValueError),
-        (np.zeros((4, 4, 3), np.uint8), {}, TypeError),
+        (np.zeros((4, 4, 3), np.float32), {}, TypeError),
+        (np.zeros((3, 5, 6), np.uint8), {}, ValueError),
+        (np.zeros((4, 0, 3), np.uint8), {}, ValueError),
+        (np.zeros((4, 4, 3), np.uint8), {"order": "grb"}, ValueError),
         (np.zeros(4, np.float32), {}, TypeError),
         ("path.jpg", {}, TypeError),
         (JPEG, {"mime_type": "audio/pcm"}, ValueError),

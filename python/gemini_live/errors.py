@@ -10,6 +10,8 @@
     │   └── ConnectTimeout (TimeoutError)
     ├── TokenError (ConnectionError)     no ephemeral token could be made
     │   └── TokenRefused (PermissionError)
+    ├── DeviceError (OSError)            a microphone, loudspeaker, camera or screen cannot be used
+    │   └── DeviceLost                   it was there, and is gone
     ├── SessionClosed                    a send, or a wait, on a session that has ended
     └── NotResumable                     a snapshot of a session that the service cannot resume at this moment
 
@@ -33,6 +35,8 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectTimeout",
+    "DeviceError",
+    "DeviceLost",
     "GeminiLiveError",
     "NotResumable",
     "SessionClosed",
@@ -122,6 +126,27 @@ class TokenError(GeminiLiveError, ConnectionError):
 
 class TokenRefused(TokenError, PermissionError):  # noqa: N818 - named like the state
     """The service does not make such a token, or not with this key: another attempt is no use."""
+
+
+class DeviceError(GeminiLiveError, OSError):
+    """A device cannot be used: there is none, it cannot be opened, or it gives nothing.
+
+    Attributes:
+        device: its name, as the operating system or the caller has it.
+        reason: what is wrong with it, and what to do.
+    """
+
+    def __init__(self, device: str, reason: str) -> None:
+        super().__init__(f"{device}: {reason}")
+        self.device = device
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.device, self.reason)
+
+
+class DeviceLost(DeviceError):  # noqa: N818 - named like the state
+    """A device stopped in the middle: it was unplugged, say, or another program took it."""
 
 
 class SessionClosed(GeminiLiveError):  # noqa: N818 - a state, not a fault

@@ -63,8 +63,16 @@ class Inbox:
         self.waiting = 0
         """Messages that the loop has not taken yet."""
 
-    def put(self, kind: Literal["audio", "video"], payload: bytes, duration_s: float = 0.0) -> bool:
+    def put(
+        self, kind: Literal["audio", "video"], payload: bytes, duration_s: float = 0.0, *, superseded: int = 0
+    ) -> bool:
         """Hand a message in, from any thread.
+
+        Args:
+            kind: what it is.
+            payload: as it will be written.
+            duration_s: of audio.
+            superseded: of video: so many older images were given up for this one before they were encoded.
 
         Returns:
             Whether there is still a loop that can take it.
@@ -75,6 +83,7 @@ class Inbox:
             first = not batch.handed
             if kind == "video":
                 self._supersede_video()
+                batch.superseded += superseded
             batch.handed.append(Handed(now, kind, payload, duration_s))
             if now - batch.handed[0].at > self._most_s:
                 self._drop_expired(now)

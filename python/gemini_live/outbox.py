@@ -98,7 +98,7 @@ class Outbox:
 
     Audio that has waited longer than ``audio_ms`` expires: stale speech is worse than none. The bound is the age, not
     the amount, so that a burst (a file, say) drains at the speed of the network. Of video only the newest image waits.
-    Everything else never expires.
+    Everything else never expires. Audio overtakes an image that waits, and nothing else overtakes anything.
 
     Args:
         limits: the bounds.
@@ -141,7 +141,11 @@ class Outbox:
         if len(self._queue) > 2 * self.waiting + 64:  # mostly settled ones, in a long outage
             self._queue = deque(entry for entry in self._queue if entry.waiting)
         entry = _Entry(kind, payload, duration_s, now)
-        self._queue.append(entry)
+        if kind == "audio" and self._video is not None and self._queue[-1] is self._video:
+            # an image is a hundred times as long as a chunk, so speech overtakes it; what was said about it does not
+            self._queue.insert(len(self._queue) - 1, entry)
+        else:
+            self._queue.append(entry)
         self.waiting += 1
         if kind == "audio":
             self._audio.append(entry)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import msgspec
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TypeVar
 
+    import numpy.typing as npt
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
     from typing_extensions import Buffer
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
     from gemini_live.config import SessionConfig
     from gemini_live.events import Event
     from gemini_live.fanout import Cursor, Fanout
+    from gemini_live.inbox import Inbox
     from gemini_live.interop import SupportsModelDump
+    from gemini_live.media.source import Source
+    from gemini_live.media.video import PixelOrder, VideoFeed
     from gemini_live.messages import Blob, FunctionResponse, Part
     from gemini_live.outbox import Kind
     from gemini_live.recorder import Recorder
@@ -92,8 +97,10 @@ class Session:
         self._tools = tools
         self._recorder = recorder
         self._telemetry: Telemetry | None = None
+        self._video_feed: VideoFeed | None = None
         # the runner knows nothing of the session, so the session's end of life can end the runner
-        finalizer = weakref.finalize(self, _abandon, asyncio.get_running_loop(), runner)
+        self._loop = asyncio.get_running_loop()
+        finalizer = weakref.finalize(self, _abandon, self._loop, runner)
         finalizer.atexit = False
 
     # --- live input ---
@@ -158,34 +165,57 @@ class Session:
         self._feed(block, rate_hz, take, layout, encoding)
         return all(taken)
 
-    def feed_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> bool:
+    def feed_video(
+        self,
+        image: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump,
+        *,
+        mime_type: str | None = None,
+        order: PixelOrder = "rgb",
+    ) -> bool:
         """`send_video` for camera threads: from any thread, without waiting and without a task.
 
         Returns:
             Whether it was taken; false once the session is closing or has ended.
 
         Raises:
-            TypeError: not bytes.
-            ValueError: an empty image, or neither JPEG nor PNG and no ``mime_type``.
+            TypeError, ValueError, ModuleNotFoundError: as `send_video`.
         """
         if self._is_closing():
             return False
+        if _is_pixels(image):
+            return self._pixels().put(image, order)
         return self._runner.inbox.put("video", _encode_image(image, mime_type))
 
-    async def send_video(self, image: Buffer | Blob | SupportsModelDump, *, mime_type: str | None = None) -> None:
-        """Send one encoded image. The service looks at one a second at most; of several that wait, the newest stays.
+    async def send_video(
+        self,
+        image: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump,
+        *,
+        mime_type: str | None = None,
+        order: PixelOrder = "rgb",
+    ) -> None:
+        """Send one image. The service looks at one a second at most; of several that wait, the newest stays.
+
+        Pixels may come at any rate: the newest are taken once a second, or when something is asked, made smaller if
+        need be, and encoded in a thread. For another size or quality encode them with `media.Jpeg`.
 
         Args:
-            image: the bytes of a JPEG (what the service documents) or PNG file; or a `Blob`, also the official SDK's.
-            mime_type: for another kind of image than these.
+            image: pixels, ``uint8`` of shape ``(height, width)``, ``(height, width, 3)`` or ``(height, width, 4)``, of
+                which transparency is left out; or the bytes of a JPEG (what the service documents) or PNG file; or a
+                `Blob` of such bytes, also the official SDK's.
+            mime_type: for bytes of another kind than these.
+            order: of the colours of pixels: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Raises:
-            TypeError: not bytes; an array of pixels must be encoded first.
-            ValueError: an empty image, or neither JPEG nor PNG and no ``mime_type``.
+            TypeError: neither bytes nor ``uint8`` pixels.
+            ValueError: an empty image, a shape that is no picture's, or neither JPEG nor PNG and no ``mime_type``.
+            ModuleNotFoundError: pixels, and the extra is missing: ``pip install "gemini-live[video]"``.
             SessionClosed: the session has ended.
         """
         self._check_open()
-        self._runner.submit("video", _encode_image(image, mime_type))
+        if _is_pixels(image):
+            self._pixels().put(image, order)
+        else:
+            self._runner.submit("video", _encode_image(image, mime_type))
 
     async def send_text(self, text: str) -> None:
         """Say something in writing: it counts as the user's activity and is answered.
@@ -227,6 +257,33 @@ class Session:
         """
         self._check_vad(disabled=False, instead="send activity_end() instead")
         await self._send("audio_stream_end", RealtimeInput(audio_stream_end=True), after_audio=True)
+
+    async def stream(self, source: Source) -> None:
+        """Send what a microphone, a camera, a screen or a file gives, in real time, until it ends or `close` is called.
+
+        Several run at once, each as a task of its own; to stop one, cancel its task. Behind the end of audio the
+        service is told that nothing follows (`audio_stream_end`). A source that is not open yet is open for as long as
+        this takes.
+
+        Args:
+            source: one of `gemini_live.media`, or an object of your own like them (`media.Source`).
+
+        Raises:
+            DeviceLost: the device stopped in the middle: it was unplugged, say.
+            DeviceError: the device cannot be used, or gives nothing.
+            ModuleNotFoundError: the device's extra is missing; the error names it.
+            SessionClosed: the session has ended, and not by being closed under the running stream.
+        """
+        self._check_open()
+        try:
+            await source.stream_to(self)
+            self._check_open()
+        except SessionClosed as error:
+            if error.closed.kind in (CloseKind.REQUESTED, CloseKind.HANDED_OVER):
+                return
+            raise
+        if source.kind == "audio" and not self._vad_disabled():
+            await self.audio_stream_end()
 
     # --- everything else ---
 
@@ -442,6 +499,8 @@ class Session:
         Raises:
             SessionClosed: the session ended first.
         """
+        if self._video_feed is not None:
+            await self._video_feed.flush()
         self._runner.inbox.drain()
         await self._runner.wait_until(lambda: not self._protocol.outbox.waiting)
         if self._protocol.outbox.waiting:
@@ -513,6 +572,9 @@ class Session:
         if self._protocol.state is not State.CLOSED:
             self._runner.check_loop()
         if not self._is_closing():
+            if self._video_feed is not None:
+                await self._video_feed.flush()
+                self._video_feed.close()
             self._speech.flush(self._runner.submit_audio)
         self._tools.close()
         self._runner.close(kind)
@@ -549,6 +611,13 @@ class Session:
             samples, rate_hz = pcm_from(blob, "block")
             self._speech.feed(samples, rate_hz, take, layout, encoding)
 
+    def _pixels(self) -> VideoFeed:
+        if self._video_feed is None:
+            from gemini_live.media.video import VideoFeed  # noqa: PLC0415 - an extra
+
+            self._video_feed = VideoFeed(self._loop, functools.partial(_hand_in, self._runner.inbox))
+        return self._video_feed
+
     def _is_closing(self) -> bool:
         return self._protocol.state in _ENDING
 
@@ -560,10 +629,13 @@ class Session:
     def _session_closed(self) -> SessionClosed:
         return SessionClosed(self._protocol.end)
 
-    def _check_vad(self, *, disabled: bool, instead: str) -> None:
+    def _vad_disabled(self) -> bool:
         realtime = self._config.setup.realtime_input_config
         detection = realtime and realtime.automatic_activity_detection
-        if bool(detection and detection.disabled) is not disabled:
+        return bool(detection and detection.disabled)
+
+    def _check_vad(self, *, disabled: bool, instead: str) -> None:
+        if self._vad_disabled() is not disabled:
             raise ConfigError(
                 f"the setup {'does not disable' if disabled else 'disables'} automatic_activity_detection: {instead}",
                 path="setup.realtime_input_config.automatic_activity_detection.disabled",
@@ -576,6 +648,8 @@ class Session:
             raw = codec.encode(message)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the message holds something that JSON cannot: {error}", path=kind) from None
+        if asks and self._video_feed is not None:
+            await self._video_feed.flush()  # what was shown before is likely what is asked about
         await self._send_encoded(kind, raw, after_audio=after_audio)
         if asks:
             self._protocol.conversation.answer_asked_for(self._runner.now())
@@ -593,7 +667,15 @@ class Session:
         self._runner.submit(kind, codec.frame(raw))
 
 
-def _encode_image(given: Buffer | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
+def _is_pixels(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump) -> TypeGuard[npt.NDArray[Any]]:
+    return getattr(given, "ndim", 1) != 1
+
+
+def _hand_in(inbox: Inbox, jpeg: bytes, superseded: int) -> None:
+    inbox.put("video", _core.encode_video(jpeg, "image/jpeg"), superseded=superseded)
+
+
+def _encode_image(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
     blob = blob_from(given, "image")
     image = cast("Buffer", given) if blob is None else blob.data
     mime_type = mime_type if blob is None else blob.mime_type

@@ -9,7 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 import gemini_live as live
-from gemini_live import emulator
+from gemini_live import emulator, media
+
+
+async def talk(session: live.Session) -> None:
+    async with media.Microphone() as microphone, media.Speaker() as speaker:
+        assert_type(microphone.rate_hz, int)
+        talking = asyncio.create_task(session.stream(microphone))
+        async for event in speaker.follow(session):
+            assert_type(event, live.Event)
+            assert_type(speaker.played_ms, float)
+        await talking
+    await session.stream(media.WavSource("speech.wav"))
+    await session.stream(media.Camera(process=lambda frame: frame[::2, ::2]))
+    await session.send_video(np.zeros((480, 640, 3), np.uint8), order="bgr")
+    source: media.Source = media.Screen()
+    await session.stream(source)
 
 
 async def lookup(call: live.FunctionCall) -> live.FunctionResponse:

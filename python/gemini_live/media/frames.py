@@ -1,0 +1,216 @@
+"""What gives pictures: a thread of its own that asks for them, encodes the ones that are due, and hands them on.
+
+The library of a camera blocks, now and then for ever; so it is only ever called there, and watched from the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Literal
+
+from gemini_live.errors import ConfigError, DeviceError, DeviceLost
+from gemini_live.media.source import OpenedOnDemand
+from gemini_live.media.video import INTERVAL_S, Jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from gemini_live.media.source import Sink
+    from gemini_live.media.video import PixelOrder
+
+    Frame = npt.NDArray[Any]
+
+__all__ = ["FrameSource"]
+
+_LOOK_S = 0.1
+_SETTLING_S = 0.1
+_GOODBYE_S = 1.0
+"""How long a device may take to let go; one that hangs is left behind with its thread."""
+
+
+class FrameSource(OpenedOnDemand):
+    """The part that all sources of pictures share.
+
+    Args:
+        name: of the device, for messages.
+        fps: pictures a second to be sent.
+        jpeg: how they are encoded.
+        process: is given each picture that is due, in the source's thread, and returns what is sent instead.
+        patience_s: a device that does not answer for so long is given up.
+    """
+
+    kind: Literal["video"] = "video"
+    order: PixelOrder = "bgr"
+    live = True
+    """Whether a picture that is not taken is gone, as with a camera and not with a file."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        fps: float,
+        jpeg: Jpeg | None,
+        process: Callable[[Frame], Frame] | None,
+        patience_s: float,
+    ) -> None:
+        if not 0 < fps <= 60:
+            raise ConfigError(f"pictures are sent up to 60 times a second, not {fps}; 1 is enough", path="fps")
+        self.name = name
+        self._interval_s = INTERVAL_S / fps
+        self._jpeg = jpeg or Jpeg()
+        self._process = process
+        self._patience_s = patience_s
+        self._closing = False
+        self._go = threading.Event()
+        self._halt = threading.Event()
+        self._sink: Sink | None = None
+        self._asked_at: float | None = None  # when the device was asked something that it has not answered
+        self._opened: asyncio.Future[None] | None = None
+        self._streamed: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    # --- for the kinds of source, in the source's thread ---
+
+    @abstractmethod
+    def _open_device(self) -> None:
+        """Open it.
+
+        Raises:
+            DeviceError: it cannot be opened.
+        """
+
+    @abstractmethod
+    def _next_frame(self, position_s: float, due_at: float) -> Frame | None:
+        """The next picture to be sent, as soon as it is due; ``None`` at the end.
+
+        Args:
+            position_s: how long the source has been streamed by then.
+            due_at: when that is, on the monotonic clock.
+
+        Raises:
+            DeviceLost: the device gives nothing any more.
+        """
+
+    @abstractmethod
+    def _close_device(self) -> None:
+        """Release it; also when it was never quite open."""
+
+    def _wait_until(self, moment: float) -> bool:
+        """Sleep, but not beyond the end of the stream. Returns whether that has come."""
+        self._asked_at = None
+        halted = self._halt.wait(max(0.0, moment - time.monotonic()))
+        self._asked_at = time.monotonic()
+        return halted
+
+    # --- the thread ---
+
+    def _run(self, tell: Callable[[asyncio.Future[None] | None, BaseException | None], None]) -> None:
+        error: BaseException | None = None
+        self._asked_at = time.monotonic()
+        try:
+            self._open_device()
+            first = self._next_frame(0.0, time.monotonic())
+            self._asked_at = None
+            tell(self._opened, None)
+            while self._go.wait() and not self._closing:
+                self._go.clear()
+                self._send_frames(None if self.live else first)
+                first = None
+                tell(self._streamed, None)
+        except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits
+            error = caught
+        finally:
+            self._close_device()
+            for future in (self._opened, self._streamed, self._ended):
+                tell(future, error)
+
+    def _send_frames(self, frame: Frame | None) -> None:
+        started_at = due_at = time.monotonic()
+        sink = self._sink
+        if frame is None:
+            due_at += _SETTLING_S  # for the pictures that the driver has kept since the device was opened
+            frame = self._ask(_SETTLING_S, due_at)
+        while frame is not None and sink is not None and not self._halt.is_set():
+            if self._process is not None:
+                frame = self._process(frame)
+            if not sink.feed_video(self._jpeg.encode(frame, order=self.order)):
+                return
+            # what took too long is not made up for
+            due_at = max(due_at + self._interval_s, time.monotonic())
+            frame = self._ask(due_at - started_at, due_at)
+
+    def _ask(self, position_s: float, due_at: float) -> Frame | None:
+        self._asked_at = time.monotonic()
+        frame = self._next_frame(position_s, due_at)
+        self._asked_at = None  # what follows is not the device's doing
+        return frame
+
+    # --- the loop ---
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def settle(future: asyncio.Future[None] | None, error: BaseException | None) -> None:
+            if future is None or future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+                future.exception()  # nobody may be left who asks
+
+        def tell(future: asyncio.Future[None] | None, error: BaseException | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, future, error)
+
+        self._closing = False
+        self._go.clear()
+        self._halt.clear()
+        self._opened, self._ended = loop.create_future(), loop.create_future()
+        threading.Thread(target=self._run, args=(tell,), name=f"gemini-live {self.name}", daemon=True).start()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await asyncio.shield(self._opened)
+        except TimeoutError:
+            await self._close()
+            raise DeviceError(self.name, f"gives no picture within {self._patience_s:g} s") from None
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _close(self) -> None:
+        self._closing = True
+        self._halt.set()
+        self._go.set()
+        if self._ended is not None:
+            await asyncio.wait([self._ended], timeout=_GOODBYE_S)
+
+    async def stream_to(self, sink: Sink) -> None:
+        """Send pictures until there are no more, or the session has ended."""
+        if self._sink is not None:
+            raise ConfigError(f"{self.name} is being streamed already; one at a time", path="source")
+        async with self:
+            self._streamed = streamed = asyncio.get_running_loop().create_future()
+            self._sink = sink
+            self._halt.clear()
+            self._go.set()
+            try:
+                await self._watch(streamed)
+            finally:
+                self._sink = None
+                self._halt.set()
+                await asyncio.wait([streamed], timeout=_GOODBYE_S)
+
+    async def _watch(self, streamed: asyncio.Future[None]) -> None:
+        while not streamed.done():
+            await asyncio.wait([streamed], timeout=_LOOK_S)
+            asked_at = self._asked_at
+            silent_s = 0.0 if asked_at is None else time.monotonic() - asked_at
+            if silent_s > self._patience_s and not streamed.done():
+                raise DeviceLost(self.name, f"has given no picture for {silent_s:.1f} s")
+        streamed.result()

@@ -1,0 +1,171 @@
+"""What a session can stream from: the agreement, and what all our own sources have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    import numpy.typing as npt
+    from typing_extensions import Buffer
+
+__all__ = ["OpenedOnDemand", "Sink", "Source", "Ticker", "in_thread"]
+
+_Result = TypeVar("_Result")
+
+TICK_S = 0.020
+"""How often a file is looked at: as often as a chunk is due."""
+
+
+class Sink(Protocol):
+    """What a source needs of a session."""
+
+    async def send_audio(self, block: Buffer | npt.NDArray[Any], /, *, rate_hz: int = ...) -> None:
+        """From a task."""
+        ...
+
+    def feed_audio(self, block: Buffer | npt.NDArray[Any], /, *, rate_hz: int = ...) -> bool:
+        """From a device's thread; false when the session has ended."""
+        ...
+
+    def feed_video(self, image: Buffer | npt.NDArray[Any], /) -> bool:
+        """Likewise."""
+        ...
+
+
+class Source(Protocol):
+    """Anything that `Session.stream` can send. Write one of your own for a device that is not here.
+
+    Attributes:
+        kind: what it gives; the end of ``"audio"`` is told to the service.
+    """
+
+    @property
+    def kind(self) -> Literal["audio", "video"]:
+        """What it gives."""
+        ...
+
+    async def stream_to(self, sink: Sink) -> None:
+        """Send everything, in real time, and return at its end, or soon after ``feed_…`` has returned false.
+
+        Raises:
+            DeviceLost: the device is gone.
+        """
+        ...
+
+
+class OpenedOnDemand(ABC):
+    """An asynchronous context manager that may be entered several times; the last to leave closes it."""
+
+    _entered = 0
+
+    async def __aenter__(self) -> Self:
+        self._entered += 1
+        if self._entered == 1:
+            try:
+                await self._open()
+            except BaseException:
+                self._entered = 0
+                raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._entered -= 1
+        if self._entered == 0:
+            await self._close()
+
+    @abstractmethod
+    async def _open(self) -> None: ...
+
+    @abstractmethod
+    async def _close(self) -> None: ...
+
+
+async def in_thread(function: Callable[[], _Result], patience_s: float) -> _Result:
+    """Call a device's library, which may take its time, or never come back.
+
+    Raises:
+        TimeoutError: it has not come back in ``patience_s``. Its thread is left behind, and is no hindrance at the
+            program's end.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_Result] = loop.create_future()
+
+    def settle(result: _Result | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(result)  # type: ignore[arg-type] # the function's own
+        else:
+            done.set_exception(error)
+
+    def call() -> None:
+        result, caught = None, None
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            caught = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, caught)
+
+    threading.Thread(target=call, name="gemini-live device", daemon=True).start()
+    async with asyncio.timeout(patience_s):
+        return await done
+
+
+class Ticker:
+    """One timer for all files that an event loop streams, because waking up costs more than what is done then.
+
+    ::
+
+        await Ticker.of_this_loop().until(moment)
+    """
+
+    _tickers: ClassVar = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "Ticker"]()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)  # which holds this one
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+        self._ticking = False
+
+    @classmethod
+    def of_this_loop(cls) -> Ticker:
+        """The one that everybody in this loop shares."""
+        loop = asyncio.get_running_loop()
+        return cls._tickers.setdefault(loop, cls(loop))
+
+    async def until(self, moment: float) -> None:
+        """Wait for the first tick at or after a moment on the loop's clock; does not wait if it has passed."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= moment:
+            return
+        waking = loop.create_future()
+        self._sleepers.append((moment, waking))
+        if not self._ticking:
+            self._ticking = True
+            loop.call_later(TICK_S, self._tick)
+        await waking
+
+    def _tick(self) -> None:
+        loop = self._loop()
+        if loop is None:
+            return
+        now = loop.time()
+        asleep: list[tuple[float, asyncio.Future[None]]] = []
+        for moment, waking in self._sleepers:
+            if waking.done():  # cancelled
+                continue
+            if moment <= now:
+                waking.set_result(None)
+            else:
+                asleep.append((moment, waking))
+        self._sleepers = asleep
+        self._ticking = bool(asleep)
+        if self._ticking:
+            loop.call_later(TICK_S, self._tick)

@@ -1,0 +1,144 @@
+"""The loudspeaker, by a stand-in for sounddevice; `test_media_sound_server.py` has the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import numpy as np
+import pytest
+
+import gemini_live as live
+from fake_sounddevice import Sounddevice
+from gemini_live.media import Speaker
+
+
+@pytest.fixture
+def sounddevice(monkeypatch):
+    return Sounddevice(rate_hz=24_000).plug(monkeypatch)
+
+
+def audio(samples, turn=1):
+    return live.ModelAudio(data=np.asarray(samples, np.int16).tobytes(), turn=turn)
+
+
+async def endless(*given):
+    for event in given:
+        yield event
+    await asyncio.Event().wait()
+
+
+async def test_answers_are_heard_from_the_device(sounddevice):
+    async with Speaker() as speaker:
+        (stream,) = sounddevice.streams
+        assert stream.running
+        assert speaker.name == "USB output"
+        speaker.play(audio(np.arange(1, 481)))
+        heard = np.concatenate([stream.play() for _ in range(3)])[:, 0]
+        assert (heard[:480] == np.arange(1, 481)).all()
+        assert not heard[480:].any()
+        assert speaker.latency_s == 0.03
+        assert speaker.played_ms == pytest.approx(0)  # 10 ms of silence behind 20 ms of sound, of 30 under way
+        stream.play()
+        assert speaker.played_ms == pytest.approx(10)
+    assert stream.closed
+
+
+async def test_answers_are_resampled_to_the_device_and_put_on_each_channel(monkeypatch):
+    sounddevice = Sounddevice(rate_hz=48_000, stereo_only=True).plug(monkeypatch)
+    async with Speaker() as speaker:
+        assert (speaker.rate_hz, speaker.channels) == (48_000, 2)
+        speaker.play(audio(np.full(24_000, 1_000)))
+        heard = np.concatenate([sounddevice.streams[0].play() for _ in range(20)])
+        assert (heard[:, 0] == heard[:, 1]).all()
+        assert np.abs(heard[2_000:, 0] - 1_000).max() <= 2
+
+
+async def test_follow_plays_what_the_session_says(sounddevice):
+    async with Speaker(fade_ms=0) as speaker:
+        queued = []
+        given = (
+            audio(np.ones(480)),
+            live.Interrupted(),
+            live.TurnComplete(),
+            live.Closed(kind=live.CloseKind.REQUESTED),
+        )
+
+        async def events():
+            for event in given:
+                yield event
+
+        seen = []
+        async for event in speaker.follow(events()):
+            seen.append(event)
+            queued.append(speaker.queued_s)
+        assert seen == list(given)
+        assert queued == [0.02, 0, 0, 0]
+
+
+@pytest.mark.parametrize("how", ["unplugged", "silent"])
+async def test_a_loudspeaker_that_is_gone_is_named_while_nobody_says_anything(sounddevice, how):
+    async with Speaker(patience_s=0.2) as speaker:
+        listening = asyncio.create_task(anext(aiter(speaker.follow(endless()))))
+        speaker.play(audio(np.ones(48_000)))
+        played = asyncio.create_task(speaker.wait_played())
+        await asyncio.sleep(0)
+        if how == "unplugged":
+            sounddevice.streams[0].unplug()
+        async with asyncio.timeout(5):
+            await asyncio.wait([listening, played])
+        for task in (listening, played):
+            with pytest.raises(live.DeviceLost, match="USB output") as caught:
+                task.result()
+            assert caught.value.device == "USB output"
+
+
+async def test_a_break_of_the_loop_does_not_lose_an_event(sounddevice):
+    events = endless(live.SetupComplete(), live.TurnComplete())
+    async with Speaker() as speaker:
+        async for event in speaker.follow(events):
+            assert event == live.SetupComplete()
+            break
+        assert await anext(events) == live.TurnComplete()
+
+
+async def test_one_that_is_not_open_says_so(sounddevice):
+    speaker = Speaker()
+    with pytest.raises(live.ConfigError, match="async with"):
+        await speaker.wait_played()
+    async with speaker:
+        await speaker.wait_played()
+    with pytest.raises(live.ConfigError, match="async with"):
+        await anext(aiter(speaker.follow(endless())))
+
+
+async def test_a_fault_in_the_callback_ends_it_and_is_told(sounddevice):
+    async with Speaker() as speaker:
+        speaker.tap = lambda _samples: 1 / 0
+        sounddevice.streams[0].play()
+        with pytest.raises(live.DeviceLost, match="ZeroDivisionError"):
+            await anext(aiter(speaker.follow(endless())))
+
+
+async def test_a_device_that_refuses_to_start_is_closed_again(sounddevice):
+    sounddevice.refuses_to_start = True
+    with pytest.raises(live.DeviceError, match="Device unavailable"):
+        async with Speaker():
+            pass
+    assert sounddevice.streams[0].closed
+
+
+async def test_what_was_played_too_early_is_refused_and_not_played_too_fast(monkeypatch):
+    Sounddevice(rate_hz=48_000).plug(monkeypatch)
+    speaker = Speaker()
+    speaker.play(audio(np.ones(480)))
+    with pytest.raises(live.ConfigError, match="after opening"):
+        async with speaker:
+            pass
+
+
+async def test_without_the_library_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "gemini-live\[audio\]"'):
+        async with Speaker():
+            pass
