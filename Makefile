@@ -9,6 +9,7 @@ BUILT := $(VENV)/.built
 CHECKERS := $(VENV)/.checkers
 OFFICIAL := $(VENV)/.official
 SOAK := $(VENV)/.soak
+BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-connections chaos soak conformance fuzz check lint types format bench clean
@@ -111,6 +112,10 @@ $(BUILT): $(VENV)/.deps $(RUST) README.md
 
 $(SOAK): $(BUILT) pyproject.toml
 	$(BIN)/python -m pip install --quiet --group soak
+	@touch $@
+
+$(BENCH): $(BUILT) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 $(CHECKERS): $(BUILT) pyproject.toml

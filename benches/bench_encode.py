@@ -5,7 +5,7 @@ benches/bench_encode.py`` the ratios from alternating runs. README.md has the me
 """
 
 # Contenders are a line each and speak for themselves; a bench asserts, and prints.
-# ruff: noqa: ANN001, ANN201, D103, S101, T201
+# ruff: noqa: ANN001, ANN201
 
 import statistics
 import sys
