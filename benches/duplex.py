@@ -36,6 +36,8 @@ CONTENDERS = (
     "aiohttp-push-stock",
     "aiohttp-task-stock",
     "official-task-stock",
+    "rust-push-tokio",
+    "rust-task-tokio",
 )
 ARRIVAL_S = 5.0
 """How long the last chunks may take to be counted by the server."""
@@ -131,6 +133,7 @@ def headline(run: Duplex) -> dict[str, dict[str, Spread]]:
             "ratio_vs_official_sdk": ("official-task-stock", ours),
             "ratio_vs_aiohttp": ("aiohttp-task-stock", ours),
             "cpu_vs_raw_transport": (ours, f"raw-{pacing}-fast"),
+            "cpu_vs_rust_crate": (ours, f"rust-{pacing}-tokio"),
         }
         for title, (above, below) in pairs.items():
             if (ratio := run.ratio(above, below)) is not None:
@@ -150,6 +153,10 @@ def main() -> int:
     arguments.add_argument("--json", type=Path, help="write the figures of each round there")
     given = arguments.parse_args()
     names = given.contenders.split(",")
+    if not processes.NATIVE.exists():
+        native = [name for name in names if name.startswith("rust-")]
+        print(f"left out, as `make bench` has not built it: {', '.join(native)}", file=sys.stderr)
+        names = [name for name in names if name not in native]
     if given.sessions < 1 or given.rounds < 1 or given.phases < 1 or not given.seconds > 0:
         arguments.error("sessions, rounds, phases and seconds must be above 0")
     for name in names:

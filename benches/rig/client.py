@@ -1,6 +1,6 @@
 """One contender in a process of its own: opens its sessions, then runs a slice for each line on stdin.
 
-``python -m rig.client NAME --sessions N --port P --ca-file F [--cpu N]`` prints ``{"open": N}``. A line with a number
+``python -m rig.client NAME --sessions N --port P --ca-file F`` prints ``{"open": N}``. A line with a number
 of chunks runs a slice and is answered by its CPU time and by what the sessions heard; the end of stdin ends it. A
 process for each contender, because garbage collection, the allocator and imported modules would otherwise be shared,
 and for the whole run rather than for each slice, so that slices can be short and many, and take turns quickly.
@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import importlib
 import json
-import os
 import sys
 import time
 
@@ -22,6 +21,7 @@ STACKS = {
     "ours": "ours.Ours",
     "aiohttp": "aiohttp.Aiohttp",
     "official": "official.Official",
+    "rust": "native.Native",
 }
 _AT_ONCE = 10
 """So many sessions are opened at the same time; handshakes are no part of what is measured."""
@@ -83,10 +83,7 @@ def main() -> None:
     arguments.add_argument("--sessions", type=int, default=100)
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--ca-file", required=True)
-    arguments.add_argument("--cpu", type=int)
     given = arguments.parse_args()
-    if given.cpu is not None:
-        os.sched_setaffinity(0, {given.cpu})
     kind = stack(given.name)
     loop_factory = None
     if given.name.endswith(("-uvloop", "-bare")):

@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from rig import wire
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
 BENCHES = Path(__file__).parent.parent
+NATIVE = BENCHES.parent / "target" / "benches" / "release" / "duplex"
+"""The contender in Rust; `make bench` builds it."""
 
 
 class ChildError(Exception):
@@ -23,7 +27,7 @@ class ChildError(Exception):
 class Child:
     """A process that answers a line with a line, and ends with its stdin."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str], core: int | None, environment: dict[str, str] | None = None) -> None:
         self._command = command
         self._process = subprocess.Popen(  # noqa: S603 - ours
             command,
@@ -32,6 +36,8 @@ class Child:
             text=True,
             env={**os.environ, "PYTHONPATH": str(BENCHES), **(environment or {})},
         )
+        if core is not None:
+            os.sched_setaffinity(self._process.pid, {core})  # before it has any thread but its first
 
     def read(self) -> dict[str, Any]:
         """Wait for the next answer.
@@ -74,18 +80,19 @@ def cores() -> tuple[int | None, int | None]:
 
 def server(ca_file: Path, phases: int) -> Child:
     """Start the server; its first answer names its port."""
-    return Child([*_module("rig.server"), str(ca_file), "--phases", str(phases), *_pin(cores()[0])])
+    return Child([*_module("rig.server"), str(ca_file), "--phases", str(phases)], cores()[0])
 
 
 def contender(name: str, sessions: int, port: int, ca_file: Path) -> Child:
     """Start a contender; its first answer says how many sessions it has open."""
+    if name.startswith("rust-"):
+        noise_file = ca_file.with_name("noise")
+        noise_file.write_bytes(wire.UP_BODY + wire.DOWN_BODY)
+        command = [str(NATIVE), name, str(sessions), str(port), str(noise_file)]
+        return Child(command, cores()[1], {"SSL_CERT_FILE": str(ca_file)})
     where = ["--port", str(port), "--ca-file", str(ca_file)]
-    return Child([*_module("rig.client"), name, "--sessions", str(sessions), *where, *_pin(cores()[1])])
+    return Child([*_module("rig.client"), name, "--sessions", str(sessions), *where], cores()[1])
 
 
 def _module(name: str) -> list[str]:
     return [sys.executable, "-m", name]
-
-
-def _pin(core: int | None) -> list[str]:
-    return [] if core is None else ["--cpu", str(core)]

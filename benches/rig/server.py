@@ -3,14 +3,13 @@
 Independent of the package: picows on uvloop, orjson and pybase64. It begins to speak on a line when the first chunk of
 a slice arrives there, at the line's own moment of the 40 ms, as the phases of real calls are independent.
 
-``python -m rig.server CA_FILE [--phases N] [--cpu N]`` prints a JSON line with its port; each line on stdin is answered
+``python -m rig.server CA_FILE [--phases N]`` prints a JSON line with its port; each line on stdin is answered
 by the accounts so far.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import ssl
 import sys
 from collections import defaultdict
@@ -166,10 +165,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("ca_file", type=Path)
     arguments.add_argument("--phases", type=int, default=40)
-    arguments.add_argument("--cpu", type=int)
     given = arguments.parse_args()
-    if given.cpu is not None:
-        os.sched_setaffinity(0, {given.cpu})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(given.ca_file, given.phases))
 
