@@ -22,6 +22,7 @@ STACKS = {
     "aiohttp": "aiohttp.Aiohttp",
     "official": "official.Official",
     "rust": "native.Native",
+    "probe": "probe.Probe",
 }
 _AT_ONCE = 10
 """So many sessions are opened at the same time; handshakes are no part of what is measured."""
@@ -63,6 +64,7 @@ async def serve(contender: Contender) -> None:
                 "heard": contender.tally.received - heard,
                 "wrong": contender.tally.wrong,
                 "errors": contender.tally.errors,
+                **contender.notes(),
             }
         )
     await contender.close()

@@ -69,6 +69,10 @@ class Contender:
         """Send the chunks and hear the answers: what is measured."""
         raise NotImplementedError
 
+    def notes(self) -> dict[str, list[float]]:
+        """What else the last slice has shown."""
+        return {}
+
     async def close(self) -> None:
         """End the sessions."""
 
