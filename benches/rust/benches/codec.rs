@@ -2,6 +2,7 @@
 #![allow(missing_docs)] // of what criterion's macros make
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gemini_live::audio::AudioEncoder;
@@ -36,9 +37,12 @@ fn encode(criterion: &mut Criterion) {
     });
     group.finish();
     let mut core = cases::CoreEncode::new(cases::floats(2 * cases::CHUNK_SAMPLES), 2);
-    criterion.bench_function("encode 20 ms of stereo float32/core, masked frame", |bencher| {
-        bencher.iter(|| black_box(core.run()).len());
-    });
+    criterion.bench_function(
+        "encode 20 ms of stereo float32/core, masked frame",
+        |bencher| {
+            bencher.iter(|| black_box(core.run()).len());
+        },
+    );
     let mut core = cases::CoreImage::default();
     criterion.bench_function("encode 100 KB image/core, masked frame", |bencher| {
         bencher.iter(|| black_box(core.run()).len());
@@ -59,5 +63,11 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(codec, encode, decode);
+criterion_group! {
+    name = codec;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = encode, decode
+}
 criterion_main!(codec);

@@ -212,8 +212,12 @@ pub fn core_base64(bytes: &[u8], text: &mut [u8]) {
 ///
 /// If they do not.
 pub fn check() {
+    use ::base64::Engine as _;
     let block = samples(CHUNK_SAMPLES);
-    let pcm: Vec<u8> = block.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let pcm: Vec<u8> = block
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect();
     let frame = unmask(CoreEncode::new(block, 1).run());
     let theirs = crate_encode(&mut AudioEncoder::new(), &pcm);
     // the order of the two keys is a matter of taste
@@ -227,5 +231,12 @@ pub fn check() {
     assert_eq!(out, noise(MESSAGE_BYTES));
     assert_eq!(out, crate_decode(&message));
 
-    assert_eq!(CoreImage::default().run().len(), websocket::frame_bytes(133_400));
+    let image: serde_json::Value =
+        serde_json::from_slice(&unmask(CoreImage::default().run())).expect("JSON");
+    let data = ::base64::engine::general_purpose::STANDARD.encode(noise(IMAGE_BYTES));
+    let video = serde_json::json!({"mimeType": "image/jpeg", "data": data});
+    assert_eq!(
+        image,
+        serde_json::json!({"realtimeInput": {"video": video}})
+    );
 }

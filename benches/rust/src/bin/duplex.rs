@@ -8,9 +8,7 @@ use std::error::Error;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gemini_live::session::{
-    ReconnectPolicy, Session, SessionConfig, SessionObservation,
-};
+use gemini_live::session::{ReconnectPolicy, Session, SessionConfig, SessionObservation};
 use gemini_live::transport::{Auth, Endpoint, TransportConfig};
 use gemini_live::types::{ServerEvent, SetupConfig};
 use rustix::time::{ClockId, clock_gettime};

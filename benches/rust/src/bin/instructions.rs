@@ -57,10 +57,7 @@ fn run(case: &str, calls: u32) -> bool {
             let message = cases::server_message();
             let mut pcm = vec![0; cases::MESSAGE_BYTES];
             repeat(calls, || {
-                black_box(cases::core_decode(
-                    black_box(message.as_bytes()),
-                    &mut pcm,
-                ));
+                black_box(cases::core_decode(black_box(message.as_bytes()), &mut pcm));
             });
         }
         "base64_encode_640" => {
