@@ -86,7 +86,11 @@ def meaning_of(message):
     """A message whatever its spelling: the stream, the MIME type and the bytes."""
     (outer,) = json.loads(message).values()
     ((stream, blob),) = outer.items()
-    return stream, blob.get("mimeType", blob.get("mime_type")), base64.b64decode(blob["data"].replace("-", "+").replace("_", "/"))
+    return (
+        stream,
+        blob.get("mimeType", blob.get("mime_type")),
+        base64.b64decode(blob["data"].replace("-", "+").replace("_", "/")),
+    )
 
 
 def encoders(kind, chunk_ms):
