@@ -13,7 +13,7 @@ BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-connections chaos soak conformance fuzz check lint types format clean
-.PHONY: bench bench-smoke bench-publish instructions instructions-renew
+.PHONY: bench bench-smoke bench-publish instructions instructions-renew valgrind
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ instructions: $(BENCH) $(NATIVE) ## Count the Rust core's instructions; more tha
 
 instructions-renew: $(BENCH) $(NATIVE) ## Write the baseline of `make instructions`
 	$(BIN)/python benches/instructions.py --renew
+
+valgrind: ## Install valgrind with apt-get, if it is missing
+	@command -v valgrind >/dev/null || { sudo apt-get update -q && sudo apt-get install -qy valgrind; }
 
 $(NATIVE): $(RUST) $(shell find benches/rust -name '*.rs' -o -name 'Cargo.*')
 	cargo build --quiet --release --bins --benches $(BENCH_CARGO)

@@ -79,7 +79,7 @@ class Duplex:
         give_up_at = time.monotonic() + ARRIVAL_S
         while True:
             account: dict[str, Any] = server.ask().get(name, {"received": 0, "wrong": 0, "errors": []})
-            if account["received"] >= expected or time.monotonic() > give_up_at:
+            if account["received"] >= expected or account["wrong"] or time.monotonic() > give_up_at:
                 return account
             time.sleep(0.01)
 

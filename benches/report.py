@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -167,6 +168,9 @@ def main() -> int:
         f"{facts['commit']} · {facts['processor']} · {facts['Python']} · {facts['TLS']}",
     )
     print(text)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
     if given.publish:
         shutil.copy(given.results / "summary.json", FIGURES)
         shutil.copy(given.results / "chart.png", PICTURE)
