@@ -103,7 +103,7 @@ bench: $(BENCH) $(NATIVE) ## Measure everything against named contenders (8 minu
 	$(BIN)/python benches/moves.py --json $(RESULTS)/moves.json
 	$(BIN)/python benches/imports.py --json $(RESULTS)/imports.json
 	$(BIN)/pytest -q benches/bench_*.py $(TIMED)
-	CRITERION_HOME=$(CURDIR)/target/benches/criterion cargo bench --quiet $(BENCH_CARGO)
+	CRITERION_HOME=$(CURDIR)/target/benches/criterion cargo bench --quiet $(BENCH_CARGO) -- --quiet
 	$(BIN)/python benches/report.py
 
 bench-publish: $(BENCH) ## Put the table and the chart of the last `make bench` into docs/performance.md

@@ -14,6 +14,12 @@ def pytest_configure() -> None:
         pytest.exit("a debug build is not what users have: build with `make`", returncode=1)
 
 
+def pytest_benchmark_update_json(output_json):
+    """Leave out the times of every single round: 50 MB that nobody reads."""
+    for benchmark in output_json["benchmarks"]:
+        benchmark["stats"].pop("data", None)
+
+
 @pytest.fixture
 def goal(benchmark):
     """``goal(key, ours, theirs, calls=…)`` measures the two in turn for a goal of the table, and keeps the figure.

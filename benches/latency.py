@@ -1,6 +1,6 @@
 """From `send_audio` to the kernel: how long a chunk takes with 1, 100 and 300 sessions on one loop.
 
-And how long the loop is kept busy at a time. Sessions have tasks of their own, with the phases of independent calls;
+And how long a callback keeps the loop busy. Sessions have tasks of their own, with the phases of independent calls;
 audio comes down meanwhile, as in the duplex, and everything is checked. Linux only, as the kernel is asked.
 """
 
@@ -70,14 +70,16 @@ def main() -> None:
             where = (server.read()["port"], ca_file)
             for sessions in map(int, given.sessions.split(",")):
                 timed = measure(f"probe-task-{given.loop}", sessions, length, where)
-                spun = measure(f"probe-spin-{given.loop}", sessions, length, where)
+                alike = "stock" if given.loop == "uvloop" else given.loop  # uvloop cannot be looked into
+                observed = measure(f"probe-timed-{alike}", sessions, length, where)
                 rows = {
                     "send_audio to kernel": [us for answer in timed for us in answer["call_us"]],
                     "due to send_audio (the loop's)": [us for answer in timed for us in answer["late_us"]],
                 }
                 shown = {title: percentiles(values) for title, values in rows.items()}
-                shown["one turn of the loop"] = {"100": max(answer["turns_us"][-1] for answer in spun)}
-                collections = [us for answer in spun for us in answer["collections_us"]]
+                callbacks = [us for answer in observed for us in answer["callbacks_us"]]
+                shown["one callback of the loop"] = percentiles(callbacks)
+                collections = [us for answer in observed for us in answer["collections_us"]]
                 shown["one garbage collection"] = {"100": max(collections, default=0.0)}
                 details[str(sessions)] = shown
                 for title, row in shown.items():
@@ -86,7 +88,7 @@ def main() -> None:
                 if sessions == JUDGED:
                     slices = [percentiles(answer["call_us"])["99"] / 1e3 for answer in timed]
                     found["latency"] = Spread.of(slices)
-                    found["blocked"] = Spread.of([answer["turns_us"][-1] / 1e3 for answer in spun])
+                    found["blocked"] = Spread.of([max(answer["callbacks_us"]) / 1e3 for answer in observed])
             account = server.ask()
             if any(one["wrong"] for one in account.values()):
                 sys.exit(f"the server: {account}")

@@ -31,8 +31,9 @@ SETTLED_AFTER_S = 0.3
 class _Deaf(picows.WSListener):
     """Hears a setup and so many chunks, then stops reading."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: list[picows.WSTransport]) -> None:
         self._messages = 0
+        self._kept = kept
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY):
@@ -41,6 +42,7 @@ class _Deaf(picows.WSListener):
             transport.send(picows.WSMsgType.BINARY, wire.SETUP_COMPLETE)
         if self._messages == 1 + MEASURED_CHUNKS:
             transport.underlying_transport.pause_reading()
+            self._kept.append(transport)  # the loop knows nothing of a transport that does not read
 
 
 async def measure(seconds: float) -> dict[str, Any]:
@@ -51,7 +53,8 @@ async def measure(seconds: float) -> dict[str, Any]:
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
     port = listening.getsockname()[1]
-    server = await picows.ws_create_server(lambda _request: _Deaf(), sock=listening, ssl=tls)
+    kept: list[picows.WSTransport] = []
+    server = await picows.ws_create_server(lambda _request: _Deaf(kept), sock=listening, ssl=tls)
     trust = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     session = await live.connect(
         "deaf",
@@ -72,6 +75,8 @@ async def measure(seconds: float) -> dict[str, Any]:
         await _speak(session, chunk, round(seconds / wire.CHUNK_S))
         taken = (handed_to_kernel(connection) - before) / chunk_bytes
         counts = session.stats.by_kind["audio"]
+        if session.stats.reconnects:
+            sys.exit("the connection was lost, which is another thing")
         chunk_ms = 1e3 * wire.CHUNK_S
         return {
             "outbox_ms": counts.waiting * chunk_ms,
@@ -107,8 +112,8 @@ def main() -> None:
         f"{found['expired_ms']:.0f} ms expired and counted; the kernel holds {found['kernel_ms']:.0f} ms"
     )
     if given.json:
-        held = Spread.of([found["transport_ms"] + found["outbox_ms"]])
-        goals.write(given.json, {"stalled": held}, found)
+        # what waits in the outbox expires by its limits, and is the caller's choice
+        goals.write(given.json, {"stalled": Spread.of([found["transport_ms"]])}, found)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import importlib
 import json
 import sys
 import time
+from typing import Any
 
 from rig.contenders import Contender, Place, sessions_that_fit
 
@@ -87,8 +88,10 @@ def main() -> None:
     arguments.add_argument("--ca-file", required=True)
     given = arguments.parse_args()
     kind = stack(given.name)
-    loop_factory = None
-    if given.name.endswith(("-uvloop", "-bare")):
+    loop_factory: Any = None
+    if "-timed-" in given.name:
+        loop_factory = importlib.import_module("rig.contenders.probe").TimedLoop
+    elif given.name.endswith(("-uvloop", "-bare")):
         import uvloop  # noqa: PLC0415 - not for the contenders on asyncio
 
         loop_factory = uvloop.new_event_loop

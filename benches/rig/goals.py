@@ -27,12 +27,17 @@ class Goal(NamedTuple):
         return figure >= self.bound if self.at_least else figure <= self.bound
 
     def __str__(self) -> str:
-        return f"{'≥' if self.at_least else '≤'} {self.bound:g}{_spaced(self.unit)}"
+        sign = "≥ " if self.at_least else "≤ " if self.bound else ""
+        return f"{sign}{self.bound:g}{_spaced(self.unit)}"
 
     def show(self, figure: Spread) -> str:
         """A measured figure with its spread, to three significant digits."""
-        spread = f" ({figure.low:.3g} to {figure.high:.3g})" if figure.low != figure.high else ""
-        return f"{figure.median:.3g}{_spaced(self.unit)}{spread}"
+        spread = f" ({_shown(figure.low)} to {_shown(figure.high)})" if figure.low != figure.high else ""
+        return f"{_shown(figure.median)}{_spaced(self.unit)}{spread}"
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def _spaced(unit: str) -> str:
@@ -50,8 +55,8 @@ GOALS = {
     "official_task": Goal(f"{_DUPLEX}; a task per session", "the official SDK", 6, at_least=True),
     "aiohttp_push": Goal(f"{_DUPLEX}; pushed from one tick", _AIOHTTP, 2, at_least=True),
     "aiohttp_task": Goal(f"{_DUPLEX}; a task per session", _AIOHTTP, 2, at_least=True),
-    "raw_push": Goal("its CPU time; pushed from one tick", _RAW, 1.2, at_least=False),
-    "raw_task": Goal("its CPU time; a task per session", _RAW, 1.2, at_least=False),
+    "raw_push": Goal("CPU time of the duplex; pushed from one tick", _RAW, 1.2, at_least=False),
+    "raw_task": Goal("CPU time of the duplex; a task per session", _RAW, 1.2, at_least=False),
     "encode_chunk": Goal("encode a 20 ms chunk to a masked frame: time", _CONCATENATION, 0.6, at_least=False),
     "encode_resampled": Goal(
         "encode 20 ms of 48 kHz stereo float32 (downmix, resample, frame): speed",
@@ -63,22 +68,22 @@ GOALS = {
     "decode_message": Goal("decode a 40 ms message: speed", "orjson + pybase64", 5, at_least=True),
     "crate_encode": Goal("the codec alone, 20 ms to a masked frame: speed", f"{_CRATE} (no frame)", 2, at_least=True),
     "crate_decode": Goal("the codec alone, a 40 ms message: speed", _CRATE, 2, at_least=True),
-    "crate_push": Goal("duplex CPU time; pushed from one tick", _CRATE, 1.3, at_least=False),
-    "crate_task": Goal("duplex CPU time; a task per session", _CRATE, 1.3, at_least=False),
+    "crate_push": Goal("CPU time of the duplex; pushed from one tick", _CRATE, 1.3, at_least=False),
+    "crate_task": Goal("CPU time of the duplex; a task per session", _CRATE, 1.3, at_least=False),
     "resampler_delay_48": Goal("resampler delay, 48 to 16 kHz: shorter", "soxr HQ, streaming", 10, at_least=True),
     "resampler_delay_8": Goal("resampler delay, 8 to 16 kHz: shorter", "soxr HQ, streaming", 10, at_least=True),
     "resampler_delay_ms": Goal("resampler delay, the longer of the two", "", 3, at_least=False, unit="ms"),
     "resampler_stop_band": Goal("resampler, stop-band attenuation", "", 80, at_least=True, unit="dB"),
     "latency": Goal("chunk in → with the kernel, 100 sessions on one loop, p99", "", 1, at_least=False, unit="ms"),
     "blocked": Goal(
-        "longest turn of the loop, 100 sessions, CPU time without the garbage collector's",
+        "longest callback of the loop, 100 sessions, CPU time without the garbage collector's",
         "",
         1,
         at_least=False,
         unit="ms",
     ),
     "stalled": Goal(
-        "stalled network: unsent audio in our buffers and the transport's", "", 400, at_least=False, unit="ms"
+        "stalled network: unsent audio that has left the outbox and cannot expire", "", 400, at_least=False, unit="ms"
     ),
     "planned_move": Goal(
         "planned move (goAway): chunks out of order, lost or repeated", "", 0, at_least=False, unit=""

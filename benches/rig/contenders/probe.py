@@ -2,7 +2,7 @@
 
 Nothing of the package is replaced. The kernel is asked (``TCP_INFO``, Linux) how many bytes of a connection it has been
 handed, before and after each `send_audio`; what is not there yet when that returns is waited for, turn by turn of the
-loop. Pacing ``spin`` measures something else: the loop is never let to sleep, and the CPU time of each turn is taken.
+loop. Pacing ``timed`` measures something else: on a loop that takes the CPU time of each callback that it runs.
 """
 
 import asyncio
@@ -61,10 +61,58 @@ def _open_sockets() -> list[int]:
     return found
 
 
+class TimedLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop, with the thread's CPU time of each callback, without what the garbage collector took of it."""
+
+    def __init__(self) -> None:
+        self.callbacks_us: list[float] = []
+        self.collections_us: list[float] = []
+        self._collecting_ns = 0
+        self._collected_ns = 0
+        gc.callbacks.append(self._collect)
+        super().__init__()
+
+    def close(self) -> None:
+        if self._collect in gc.callbacks:
+            gc.callbacks.remove(self._collect)
+        super().close()
+
+    def forget(self) -> None:
+        self.callbacks_us, self.collections_us = [], []
+
+    def _collect(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_ns = time.thread_time_ns()
+        else:
+            took_ns = time.thread_time_ns() - self._collecting_ns
+            self._collected_ns += took_ns
+            self.collections_us.append(took_ns / 1e3)
+
+    def _timed(self, callback: Any, *args: Any) -> None:
+        self._collected_ns = 0
+        began_ns = time.thread_time_ns()
+        try:
+            callback(*args)
+        finally:
+            self.callbacks_us.append((time.thread_time_ns() - began_ns - self._collected_ns) / 1e3)
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        return super().call_soon(self._timed, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        return super().call_at(when, self._timed, callback, *args, context=context)
+
+    def _add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:
+        return super()._add_reader(fd, self._timed, callback, *args)  # type: ignore[misc]
+
+    def _add_writer(self, fd: Any, callback: Any, *args: Any) -> Any:
+        return super()._add_writer(fd, self._timed, callback, *args)  # type: ignore[misc]
+
+
 class Probe(Ours):
     """Sessions with tasks of their own, as `Ours` has them."""
 
-    pacings = ("task", "spin")
+    pacings = ("task", "timed")
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -72,8 +120,6 @@ class Probe(Ours):
         self._one_by_one = asyncio.Lock()
         self._call_us: list[float] = []
         self._late_us: list[float] = []
-        self._turns_us: list[float] = []
-        self._collections_us: list[float] = []
 
     async def open(self, session: int) -> None:
         async with self._one_by_one:
@@ -86,30 +132,28 @@ class Probe(Ours):
                     self._connections[session] = connection
 
     async def run(self) -> None:
-        self._call_us, self._late_us, self._turns_us, self._collections_us = [], [], [], []
-        began_at = asyncio.get_running_loop().time()
+        self._call_us, self._late_us = [], []
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # the callback that has made the chunks is over
+        if isinstance(loop, TimedLoop):
+            loop.forget()
+        began_at = loop.time()
         speakers = [asyncio.create_task(self._speak(session, began_at)) for session in range(self.sessions)]
-        everything = asyncio.gather(*speakers)
-        if self.pacing == "spin":
-            await asyncio.sleep(0)  # a turn in which all tasks begin is ours, not theirs
-            await self._spin_until(everything)
-        await everything
+        await asyncio.gather(*speakers)
         await self.tally.wait_complete(PATIENCE_S)
 
     def notes(self) -> dict[str, list[float]]:
-        return {
-            "call_us": self._call_us,
-            "late_us": self._late_us,
-            "turns_us": sorted(self._turns_us)[-1_000:],
-            "collections_us": self._collections_us,
-        }
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, TimedLoop):
+            return {"callbacks_us": loop.callbacks_us, "collections_us": loop.collections_us}
+        return {"call_us": self._call_us, "late_us": self._late_us}
 
     async def _speak(self, session: int, began_at: float) -> None:
         loop = asyncio.get_running_loop()
         due_at = began_at + wire.CHUNK_S * session / self.sessions
         for chunks in self.chunks:
             await asyncio.sleep(due_at - loop.time())
-            if self.pacing == "spin":
+            if self.pacing == "timed":
                 await self._sessions[session].send_audio(chunks[session])
             else:
                 late_s = loop.time() - due_at
@@ -126,30 +170,6 @@ class Probe(Ours):
             await asyncio.sleep(0)
             done_ns = time.perf_counter_ns()
         self._call_us.append((done_ns - began_ns) / 1e3)
-
-    async def _spin_until(self, done: asyncio.Future[Any]) -> None:
-        """Take the thread's CPU time of each turn of the loop, without what the garbage collector took of it."""
-        collecting = 0
-        collected_ns = 0
-
-        def collect(phase: str, _info: dict[str, int]) -> None:
-            nonlocal collecting, collected_ns
-            if phase == "start":
-                collecting = time.thread_time_ns()
-            else:
-                took_ns = time.thread_time_ns() - collecting
-                collected_ns += took_ns
-                self._collections_us.append(took_ns / 1e3)
-
-        gc.callbacks.append(collect)
-        try:
-            while not done.done():
-                collected_ns = 0
-                began_ns = time.thread_time_ns()
-                await asyncio.sleep(0)
-                self._turns_us.append((time.thread_time_ns() - began_ns - collected_ns) / 1e3)
-        finally:
-            gc.callbacks.remove(collect)
 
     async def close(self) -> None:
         await super().close()
