@@ -117,6 +117,7 @@ bench-smoke: $(BENCH) ## Run each bench once, with everything checked and nothin
 		$(BIN)/python benches/latency.py --sessions 2 --seconds 0.4 --rounds 1 && \
 		$(BIN)/python benches/stalled.py --seconds 0.5; fi
 	$(BIN)/python benches/imports.py --rounds 1
+	$(BIN)/pytest -q tests/test_benches.py
 
 instructions: $(BENCH) $(NATIVE) ## Count the Rust core's instructions; more than 3 % above the baseline is a failure
 	$(BIN)/python benches/instructions.py
