@@ -144,7 +144,7 @@ def headline(run: Duplex) -> dict[str, dict[str, Spread]]:
         for title, (above, below) in pairs.items():
             if (ratio := run.ratio(above, below)) is not None:
                 found.setdefault(title, {})[pacing] = ratio
-    return found
+    return {title: found[title] for title in pairs if title in found}  # in this order, whoever took part
 
 
 GOAL_OF = {

@@ -110,12 +110,18 @@ def goals_table(reached: Mapping[str, Any]) -> str:
 
 
 def duplex_table(duplex: Mapping[str, Any]) -> str:
-    lines = ["| contender | sessions | CPU of a session-second, µs (spread) | sessions per core |", "|---|---|---|---|"]
+    """The last columns are ratios of the medians; those of `raw` are the most that anybody can reach."""
+    others = [name for name in ("official-task-stock", "aiohttp-task-stock") if name in duplex]
+    titles = ["contender", "sessions", "CPU of a session-second, µs (spread)", "sessions per core"]
+    lines = [f"| {' | '.join([*titles, *(f'times `{name}`' for name in others)])} |"]
+    lines.append(f"|{'---|' * (len(titles) + len(others))}")
     for name, row in sorted(duplex.items(), key=lambda item: item[1]["us"]["median"]):
         cost = Spread(**row["us"])
         late = "" if row["kept_up"] else ", did not keep up"
         spread = f"{cost.median:,.0f} ({cost.low:,.0f} to {cost.high:,.0f})"
-        lines.append(f"| `{name}` | {row['sessions']}{late} | {spread} | {1e6 / cost.median:,.0f} |")
+        times = [f"{duplex[other]['us']['median'] / cost.median:.2f}" for other in others]
+        columns = [f"`{name}`", f"{row['sessions']}{late}", spread, f"{1e6 / cost.median:,.0f}", *times]
+        lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 

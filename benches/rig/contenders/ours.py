@@ -17,7 +17,10 @@ class Ours(Contender):
         if self.loop in ("stock", "bare"):
             sys.modules["aiofastnet"] = None  # type: ignore[assignment] # as if it were not installed
         import gemini_live as live  # noqa: PLC0415 - after the line above
+        from gemini_live import _core  # noqa: PLC0415
 
+        if _core.BUILD_PROFILE != "release":
+            raise RuntimeError("a debug build is not what users have: build with `make`")
         self._live = live
         self._transport = live.TransportConfig(ssl=self.place.tls())
         self._sessions: list[Any] = [None] * self.sessions
