@@ -12,9 +12,11 @@ SOAK := $(VENV)/.soak
 RELEASERS := $(VENV)/.releasers
 WORKFLOWS := $(VENV)/.workflows
 DOCUMENTERS := $(VENV)/.documenters
+BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-connections sound chaos soak conformance fuzz check lint types format bench clean
+.PHONY: help demo test test-rust test-python test-connections sound chaos soak conformance fuzz check lint types format clean
+.PHONY: bench bench-smoke bench-publish instructions instructions-renew valgrind
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +90,7 @@ lint: $(CHECKERS)
 	cargo clippy --quiet --locked --all-targets --features python -- -D warnings # as for builds without the global lock
 	cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path benches/rust/Cargo.toml
 	$(BIN)/pytest -q tests/test_house.py
 
 types: $(CHECKERS)
@@ -111,8 +114,49 @@ docs: $(DOCUMENTERS) ## Build the documentation into build/docs, without a netwo
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --jobs auto docs build/docs
 	@echo "build/docs/index.html"
 
-bench: $(BUILT) ## Measure the hot path against named contenders
-	$(BIN)/pytest benches --benchmark-enable --benchmark-only
+RESULTS := benches/results
+NATIVE := target/benches/release/duplex
+BENCH_CARGO := --locked --manifest-path benches/rust/Cargo.toml --target-dir target/benches
+# pytest-benchmark's part: many short ones, as what counts of them is the ratio
+TIMED := --benchmark-enable --benchmark-max-time=0.15 --benchmark-min-rounds=3 --benchmark-sort=min \
+	--benchmark-columns=min,median,iqr,rounds --benchmark-json=$(RESULTS)/python.json
+
+bench: $(BENCH) $(NATIVE) ## Measure everything against named contenders (8 minutes): benches/results/table.md, chart.png
+	@rm -rf $(RESULTS) target/benches/criterion && mkdir -p $(RESULTS)
+	$(BIN)/python benches/duplex.py --json $(RESULTS)/duplex.json
+	$(BIN)/python benches/latency.py --json $(RESULTS)/latency.json
+	$(BIN)/python benches/stalled.py --json $(RESULTS)/stalled.json
+	$(BIN)/python benches/moves.py --json $(RESULTS)/moves.json
+	$(BIN)/python benches/imports.py --json $(RESULTS)/imports.json
+	$(BIN)/pytest -q benches/bench_*.py $(TIMED)
+	CRITERION_HOME=$(CURDIR)/target/benches/criterion cargo bench --quiet $(BENCH_CARGO) -- --quiet
+	$(BIN)/python benches/report.py
+
+bench-publish: $(BENCH) ## Put the table and the chart of the last `make bench` into docs/performance.md
+	$(BIN)/python benches/report.py --publish
+
+bench-smoke: $(BENCH) ## Run each bench once, with everything checked and nothing timed
+	$(BIN)/pytest -q benches/bench_*.py
+	$(BIN)/python benches/duplex.py --sessions 3 --seconds 0.4 --rounds 1 \
+		--contenders raw-push-fast,ours-push-fast,ours-task-stock,ours-task-uvloop,aiohttp-task-stock,official-task-stock
+	if [ "$$(uname)" = Linux ]; then \
+		$(BIN)/python benches/latency.py --sessions 2 --seconds 0.4 --rounds 1 && \
+		$(BIN)/python benches/stalled.py --seconds 0.5; fi
+	$(BIN)/python benches/imports.py --rounds 1
+	$(BIN)/pytest -q tests/test_benches.py
+
+instructions: $(BENCH) $(NATIVE) ## Count the Rust core's instructions; more than 3 % above the baseline is a failure
+	$(BIN)/python benches/instructions.py
+
+instructions-renew: $(BENCH) $(NATIVE) ## Write the baseline of `make instructions`
+	$(BIN)/python benches/instructions.py --renew
+
+valgrind: ## Install valgrind with apt-get, if it is missing
+	@command -v valgrind >/dev/null || { sudo apt-get update -q && sudo apt-get install -qy valgrind; }
+
+$(NATIVE): $(RUST) $(shell find benches/rust -name '*.rs' -o -name 'Cargo.*')
+	cargo build --quiet --release --bins --benches $(BENCH_CARGO)
+	@touch $@
 
 .PHONY: workflows docs wheels sdist wheel test-wheel test-wheel-musl release-files
 
@@ -158,6 +202,10 @@ $(BUILT): $(VENV)/.deps $(RUST) README.md
 
 $(SOAK): $(BUILT) pyproject.toml
 	$(BIN)/python -m pip install --quiet --group soak
+	@touch $@
+
+$(BENCH): $(BUILT) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 $(CHECKERS): $(BUILT) pyproject.toml
