@@ -19,7 +19,7 @@ BENCH := $(VENV)/.bench
 .PHONY: bench bench-smoke bench-publish instructions instructions-renew valgrind
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(BUILT) ## Stream speech to the emulator, through a goAway and a cut connection, and account for every chunk
 	@$(BIN)/gemini-live demo
