@@ -6,7 +6,6 @@ take turns. The least of many rounds is what the picture itself costs; medians h
 """
 
 # Contenders are a line each and speak for themselves; a bench asserts, and prints.
-# ruff: noqa: ANN001, ANN201, D103, S101, T201
 
 import asyncio
 import contextlib

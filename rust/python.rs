@@ -9,7 +9,9 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::base64::{self, TooSmall};
-use crate::buffer::{Encoding, Fault, Layout, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes};
+use crate::buffer::{
+    Encoding, Fault, Layout, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes,
+};
 use crate::decode::ModelAudio;
 use crate::encoder::{Encoder, MAX_CHUNK_SAMPLES, Message, NotTaken};
 use crate::envelope::Envelope;
@@ -242,7 +244,10 @@ impl AudioEncoder {
                 drop(encoder);
                 return PyTuple::new(
                     py,
-                    frames.chunks_exact(frame_bytes).map(|frame| PyBytes::new(py, frame)).collect::<Vec<_>>(),
+                    frames
+                        .chunks_exact(frame_bytes)
+                        .map(|frame| PyBytes::new(py, frame))
+                        .collect::<Vec<_>>(),
                 );
             }
             if encoder.messages(samples.samples()) == 1 {
@@ -354,10 +359,18 @@ impl Resampler {
         self.delay_s
     }
 
-    #[pyo3(signature = (block, /))]
-    fn feed<'py>(&self, block: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    #[pyo3(
+        signature = (block, layout = Layout::ChannelsLast, encoding = Encoding::Pcm, /),
+        text_signature = "($self, block, layout='channels_last', encoding='pcm', /)"
+    )]
+    fn feed<'py>(
+        &self,
+        block: &Bound<'py, PyAny>,
+        layout: Layout,
+        encoding: Encoding,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let py = block.py();
-        with_samples(block, Layout::ChannelsLast, Encoding::Pcm, |samples| {
+        with_samples(block, layout, encoding, |samples| {
             let mut held = self.lock(py);
             let filter: &mut Filter = &mut held; // a guard must not change threads, and what is detached might
             let bytes = filter.outputs(samples.samples()) * SAMPLE_BYTES;
