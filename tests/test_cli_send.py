@@ -215,12 +215,12 @@ FOOLISH = {
     "no fmt": (
         "a.wav",
         b"RIFF\0\0\0\0WAVEdata\0\0\0\0",
-        "a.wav is not a PCM WAV file (it does not say what its samples are); convert it: ffmpeg -i a.wav",
+        "a.wav does not say what its samples are; if it can be played, convert it: ffmpeg -i a.wav",
     ),
     "cut off": (
         "a.wav",
         b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0",
-        "a.wav is not a PCM WAV file (",
+        "a.wav ends before its first sample; if it can be played, convert it: ffmpeg -i a.wav",
     ),
     "too slow": (
         "a.wav",
@@ -230,7 +230,7 @@ FOOLISH = {
     "ADPCM": (
         "a.wav",
         b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x11\0\1\0\x40\x1f\0\0\0\0\0\0\1\0\4\0data\4\0\0\0\0\0\0\0",
-        "a.wav is not a PCM WAV file (format 17 with 4 bits); convert it: ffmpeg -i a.wav",
+        "a.wav has 4-bit samples of kind 17; taken are integers of 8, 16, 24 and 32 bits and floats of",
     ),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from gemini_live.errors import ConfigError, ConnectError, GeminiLiveError, SessionClosed
+from gemini_live.errors import ConfigError, ConnectError, DeviceError, GeminiLiveError, SessionClosed
 from gemini_live.events import CloseKind
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def exit_of(error: GeminiLiveError | CloseKind) -> Exit:
             return _OF_KIND.get(error, Exit.FAILED)
         case ConnectError(closed=closed) | SessionClosed(closed=closed):
             return exit_of(closed.kind)
+        case DeviceError():
+            return Exit.DEVICE
         case ConfigError(path=path):
             return _OF_PLACE.get(path.partition(".")[0], Exit.USAGE)
         case _:

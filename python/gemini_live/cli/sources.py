@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gemini_live.cli.exits import CommandError, Exit
-from gemini_live.cli.wav import read_wav
+from gemini_live.errors import ConfigError
+from gemini_live.media.extras import require
+from gemini_live.media.video import Jpeg
+from gemini_live.media.wav import read_format, samples_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +25,6 @@ FRAMES_PER_S: Final = 1
 _BLOCKS_PER_S: Final = 50
 _SLOWEST_HZ, _FASTEST_HZ = 8_000, 192_000
 """What a session takes."""
-_JPEG_QUALITY: Final = 80
-_LARGEST_SIDE: Final = 768
-"""In pixels, as the service advises; larger images are not seen better and take longer to arrive."""
 
 _NAMED: Final = {
     ".wav": "WAV file",
@@ -110,6 +109,7 @@ class Film:
             CommandError: the video breaks off.
         """
         cv2 = _opencv()
+        jpeg = Jpeg()
         video = cv2.VideoCapture(str(self.path))
         try:
             rate = video.get(cv2.CAP_PROP_FPS) or FRAMES_PER_S
@@ -118,7 +118,7 @@ class Film:
                 if number * FRAMES_PER_S >= shown * rate:
                     there, image = video.retrieve()
                     if there:
-                        yield _jpeg(image)
+                        yield jpeg.encode(image, order="bgr")
                         shown += 1
                 number += 1
         finally:
@@ -217,7 +217,18 @@ def _kind(start: bytes) -> str:
 
 
 def _speech(path: Path) -> Speech:
-    samples, rate_hz = read_wav(path.read_bytes(), str(path))
+    with path.open("rb") as file:
+        try:
+            layout = read_format(file, str(path))
+        except ConfigError as error:
+            mend = (
+                "" if "ffmpeg" in str(error) else f"; if it can be played, convert it: ffmpeg -i {path} converted.wav"
+            )
+            raise CommandError(f"{error}{mend}", Exit.FILE) from None
+        # a file that was cut off has less than it says, and one that was written into a pipe does not say
+        data = file.read() if layout.frames is None else file.read(layout.frames * layout.bytes_per_frame)
+    samples = samples_from(data[: len(data) - len(data) % layout.bytes_per_frame], layout)
+    rate_hz = layout.rate_hz
     if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
         raise CommandError(
             f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
@@ -249,13 +260,4 @@ def _opencv() -> Any:  # noqa: ANN401 - a module that may not be there: the extr
     # what it and FFmpeg think of a broken file is ours to say
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    return importlib.import_module("cv2")
-
-
-def _jpeg(image: Any) -> bytes:  # noqa: ANN401 - an array of OpenCV, height × width × 3, BGR
-    cv2 = _opencv()
-    scale = _LARGEST_SIDE / max(image.shape[:2])
-    if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return bytes(data)
+    return require("cv2", "camera")
