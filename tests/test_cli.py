@@ -212,6 +212,8 @@ async def test_the_emulator_serves_until_it_is_told_to_stop(ending):
     [
         ("--script none.toml", (6, "none.toml")),
         ("--replay none.jsonl", (6, "none.jsonl: No such file")),
+        ("--cut-after=-1", (2, "cut_after_s cannot be -1.0")),
+        ("--pace-speed 0", (2, "speed 0 would never say anything")),
         ("--tls --ca-file no/such/ca.pem", (6, "cannot write no/such/ca.pem: No such file")),
         ("--host 192.0.2.1", (3, "cannot listen there: ")),
     ],
