@@ -346,6 +346,16 @@ def test_speech_overtakes_an_image_and_nothing_else_does():
     assert adds_up(outbox)
 
 
+def test_speech_overtakes_an_image_also_where_something_was_given_up_behind_it():
+    outbox = box()
+    outbox.accept(0.0, "video", b"1")
+    outbox.accept(0.0, "tool_response", b"2")
+    outbox.connection_lost(resumable=False)
+    outbox.accept(0.0, "audio", b"3", 0.02)
+    assert written(outbox) == [b"3", b"1"]
+    assert adds_up(outbox)
+
+
 def test_each_kind_has_its_own_balance():
     outbox = box()
     for kind in ("audio", "audio", "text"):

@@ -141,7 +141,7 @@ class Outbox:
         if len(self._queue) > 2 * self.waiting + 64:  # mostly settled ones, in a long outage
             self._queue = deque(entry for entry in self._queue if entry.waiting)
         entry = _Entry(kind, payload, duration_s, now)
-        if kind == "audio" and self._video is not None and self._queue[-1] is self._video:
+        if kind == "audio" and self._is_image_last():
             # an image is a hundred times as long as a chunk, so speech overtakes it; what was said about it does not
             self._queue.insert(len(self._queue) - 1, entry)
         else:
@@ -179,6 +179,14 @@ class Outbox:
         entry.waiting = False
         entry.count = count
         self._remember(entry)
+
+    def _is_image_last(self) -> bool:
+        """Whether an image waits behind everything else that waits."""
+        if self._video is None:
+            return False
+        while not self._queue[-1].waiting:  # it ends at the image, which waits
+            self._queue.pop()
+        return self._queue[-1] is self._video
 
     def accept_expired(self, kind: Literal["audio", "video"], count: int, duration_s: float = 0.0) -> None:
         """Take note of messages that were accepted elsewhere and got too old there."""
