@@ -27,9 +27,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{ffi, intern, prelude::*};
 
 use crate::g711::{ALaw, MuLaw};
-use crate::pcm::{
-    Block, Defects, F16, MAX_CHANNELS, SAMPLE_BYTES, Sample, Swapped, convert, mix,
-};
+use crate::pcm::{Block, Defects, F16, MAX_CHANNELS, SAMPLE_BYTES, Sample, Swapped, convert, mix};
 
 /// Why an object is not taken. The binding turns it into an exception.
 pub enum Fault {
@@ -253,11 +251,7 @@ impl Format {
     }
 
     /// Of bytes in an encoding of eight bits.
-    fn companded(
-        encoding: Encoding,
-        format: &[u8],
-        item_bytes: isize,
-    ) -> Result<Self, Fault> {
+    fn companded(encoding: Encoding, format: &[u8], item_bytes: isize) -> Result<Self, Fault> {
         match (encoding, format) {
             (Encoding::MuLaw, b"B") => Ok(Self::MuLaw),
             (Encoding::ALaw, b"B") => Ok(Self::ALaw),
@@ -367,11 +361,7 @@ impl<'a> Samples<'a> {
         )
     }
 
-    fn of_array(
-        view: &'a ffi::Py_buffer,
-        format: Format,
-        layout: Layout,
-    ) -> Result<Self, Fault> {
+    fn of_array(view: &'a ffi::Py_buffer, format: Format, layout: Layout) -> Result<Self, Fault> {
         match (view.ndim, layout) {
             (1, _) => Self::new(view, format, axis(view, 0)?, (1, view.itemsize)),
             (2, Layout::ChannelsLast) => Self::new(view, format, axis(view, 0)?, axis(view, 1)?),

@@ -173,7 +173,9 @@ impl Encoder {
     /// How long the resampler holds a sample back.
     #[must_use]
     pub fn delay_s(&self) -> f64 {
-        self.conversion.as_ref().map_or(0.0, |it| it.resampler.delay_s())
+        self.conversion
+            .as_ref()
+            .map_or(0.0, |it| it.resampler.delay_s())
     }
 
     /// What could not be represented since the beginning.

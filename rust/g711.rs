@@ -85,10 +85,28 @@ mod tests {
     /// From the tables of ITU-T G.711: the ends, the smallest steps, and one in between.
     #[test]
     fn values_of_the_recommendation() {
-        for (code, value) in [(0x00, -32_124), (0x80, 32_124), (0x7f, 0), (0xff, 0), (0xfe, 8), (0x7e, -8), (0xef, 132), (0x8f, 16_764)] {
+        for (code, value) in [
+            (0x00, -32_124),
+            (0x80, 32_124),
+            (0x7f, 0),
+            (0xff, 0),
+            (0xfe, 8),
+            (0x7e, -8),
+            (0xef, 132),
+            (0x8f, 16_764),
+        ] {
             assert_eq!(MULAW[code], value, "µ-law {code:#x}");
         }
-        for (code, value) in [(0x2a, -32_256), (0xaa, 32_256), (0x55, -8), (0xd5, 8), (0xd4, 24), (0x54, -24), (0x00, -5_504), (0x80, 5_504)] {
+        for (code, value) in [
+            (0x2a, -32_256),
+            (0xaa, 32_256),
+            (0x55, -8),
+            (0xd5, 8),
+            (0xd4, 24),
+            (0x54, -24),
+            (0x00, -5_504),
+            (0x80, 5_504),
+        ] {
             assert_eq!(ALAW[code], value, "A-law {code:#x}");
         }
     }

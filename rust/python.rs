@@ -9,7 +9,9 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::base64::{self, TooSmall};
-use crate::buffer::{Encoding, Fault, Layout, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes};
+use crate::buffer::{
+    Encoding, Fault, Layout, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes,
+};
 use crate::decode::ModelAudio;
 use crate::encoder::{Encoder, MAX_CHUNK_SAMPLES, Message, NotTaken};
 use crate::envelope::Envelope;
@@ -242,7 +244,10 @@ impl AudioEncoder {
                 drop(encoder);
                 return PyTuple::new(
                     py,
-                    frames.chunks_exact(frame_bytes).map(|frame| PyBytes::new(py, frame)).collect::<Vec<_>>(),
+                    frames
+                        .chunks_exact(frame_bytes)
+                        .map(|frame| PyBytes::new(py, frame))
+                        .collect::<Vec<_>>(),
                 );
             }
             if encoder.messages(samples.samples()) == 1 {

@@ -8,17 +8,17 @@ use gemini_live_core::pcm::{Defects, Interleaved, Sample};
 use gemini_live_fuzz::{message_of, payload_of};
 use libfuzzer_sys::fuzz_target;
 
-const RATE_HZ: u32 = 16_000;
 const MIME_TYPE: &str = "audio/pcm;rate=16000";
 
 /// Encode in blocks that end at these places; the payloads one after the other, and what was defective.
 fn encoded<T: Sample>(
+    rate_hz: u32,
     samples: &[T],
     channels: usize,
     chunk: u8,
     ends: &[usize],
 ) -> (Vec<u8>, Defects) {
-    let mut encoder = Encoder::new(RATE_HZ, chunk.into()).expect("in range");
+    let mut encoder = Encoder::new(rate_hz, chunk.into()).expect("in range");
     let mut pcm = Vec::new();
     for piece in ends.windows(2) {
         let block = &samples[piece[0] * channels..piece[1] * channels];
@@ -31,7 +31,6 @@ fn encoded<T: Sample>(
             assert_eq!(chunk_pcm.len(), 2 * encoder.chunk_samples());
             pcm.extend(chunk_pcm);
         }
-        assert!(encoder.pending_samples() < encoder.chunk_samples());
     }
     let rest = encoder.flush(|message| {
         let mut out = vec![0; message.frame_bytes()];
@@ -49,14 +48,22 @@ fn encoded<T: Sample>(
 fn check<T: Sample>(samples: &[T], channels: usize, chunk: u8, cuts: &[u8]) {
     let frames = samples.len() / channels;
     let samples = &samples[..frames * channels];
-    let whole = encoded(samples, channels, chunk, &[0, frames]);
+    let whole = encoded(16_000, samples, channels, chunk, &[0, frames]);
     let mut ends: Vec<usize> = cuts
         .iter()
         .map(|cut| usize::from(*cut) * frames / 255)
         .collect();
     ends.extend([0, frames]);
     ends.sort_unstable();
-    assert_eq!(encoded(samples, channels, chunk, &ends), whole);
+    assert_eq!(encoded(16_000, samples, channels, chunk, &ends), whole);
+    for rate_hz in [8_000, 44_100, 47_999, 192_000] {
+        let resampled = encoded(rate_hz, samples, channels, chunk, &[0, frames]);
+        assert_eq!(encoded(rate_hz, samples, channels, chunk, &ends), resampled);
+        assert_eq!(
+            resampled.0.len(),
+            (frames * 16_000).div_ceil(rate_hz as usize) * 2
+        );
+    }
 
     #[expect(clippy::cast_precision_loss, reason = "few channels")]
     let divisor = channels as f64;

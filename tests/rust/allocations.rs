@@ -9,6 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use gemini_live_core::encoder::Encoder;
+use gemini_live_core::g711::MuLaw;
 use gemini_live_core::pcm::{Interleaved, Sample};
 use gemini_live_core::websocket::Parser;
 
@@ -51,13 +52,15 @@ fn the_count_counts() {
     assert_eq!(allocations(|| drop(vec![0_u8; 100])), 1);
 }
 
+const ROUNDS: usize = 10;
+
 /// Blocks that fall short of a chunk, fill it, and fill many, from the first call on.
-fn stream<T: Sample>(value: T) {
-    let mut encoder = Encoder::new(16_000, 320).expect("in range");
+fn stream<T: Sample>(value: T, rate_hz: u32) {
+    let mut encoder = Encoder::new(rate_hz, 320).expect("in range");
     let blocks: Vec<Vec<T>> = [2, 318, 640, 642, 5_000]
         .map(|items| vec![value; items])
         .into();
-    let mut out = vec![0; 20 * encoder.frame_bytes()];
+    let mut out = vec![0; 40 * encoder.frame_bytes()]; // twice as many samples as came in, at most
     // The engine of base64 is built on first use.
     encoder
         .flush(|_| Ok::<_, ()>(()))
@@ -66,26 +69,35 @@ fn stream<T: Sample>(value: T) {
 
     let mut messages = 0;
     let count = allocations(|| {
-        for _ in 0..100 {
+        for _ in 0..ROUNDS {
             for (block, channels) in blocks.iter().flat_map(|block| [(block, 1), (block, 2)]) {
                 let block = Interleaved::new(block, channels).expect("even");
                 messages += encoder
                     .encode_into(&block, &mut out)
-                    .expect("room for twenty");
+                    .expect("room for forty");
             }
         }
     });
-    assert_eq!(messages, 100 * (6_602 + 3_301) / 320);
+    let samples = (ROUNDS * (6_602 + 3_301) * 16_000_usize).div_ceil(rate_hz as usize);
+    assert_eq!(messages * 320 + encoder.pending_samples(), samples);
     assert_eq!(count, 0);
 }
 
 #[test]
 fn encode_into_allocates_nothing() {
-    stream(1_i16);
-    stream(1_i32);
-    stream(1_u8);
-    stream(0.1_f32);
-    stream(0.1_f64);
+    stream(1_i16, 16_000);
+    stream(1_i32, 16_000);
+    stream(1_u8, 16_000);
+    stream(0.1_f32, 16_000);
+    stream(0.1_f64, 16_000);
+}
+
+#[test]
+fn resampling_allocates_nothing() {
+    stream(1_i16, 44_100);
+    stream(0.1_f32, 48_000);
+    stream(MuLaw(1), 8_000);
+    stream(1_i32, 47_999);
 }
 
 #[test]

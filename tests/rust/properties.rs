@@ -182,7 +182,17 @@ fn encode_split<T: Sample>(
     chunk: u32,
     ends: &[usize],
 ) -> (Vec<u8>, Defects) {
-    let mut encoder = Encoder::new(16_000, chunk).expect("in range");
+    encode_split_at(16_000, samples, channels, chunk, ends)
+}
+
+fn encode_split_at<T: Sample>(
+    rate_hz: u32,
+    samples: &[T],
+    channels: usize,
+    chunk: u32,
+    ends: &[usize],
+) -> (Vec<u8>, Defects) {
+    let mut encoder = Encoder::new(rate_hz, chunk).expect("in range");
     let mut pcm = Vec::new();
     let mut payload = |frame: &[u8]| {
         let (kind, message) = unmask(frame).expect("one whole masked frame");
@@ -290,6 +300,21 @@ proptest! {
         let whole = encode_split(samples, channels, chunk, &[]);
         prop_assert_eq!(encode_split(samples, channels, chunk, &ends), whole.clone());
         prop_assert_eq!(whole.0.len(), samples.len() / channels * 2);
+    }
+
+    #[test]
+    fn any_split_gives_the_same_stream_at_any_rate(
+        rate_hz in prop_oneof![Just(8_000), Just(44_100), Just(48_000), 8_000_u32..=192_000],
+        samples in prop::collection::vec(prop_oneof![any::<f32>(), -1.0_f32..1.0], 0..900),
+        channels in 1_usize..4,
+        chunk in 1_u32..400,
+        ends in prop::collection::vec(any::<usize>(), 0..8),
+    ) {
+        let samples = &samples[..samples.len() / channels * channels];
+        let whole = encode_split_at(rate_hz, samples, channels, chunk, &[]);
+        prop_assert_eq!(encode_split_at(rate_hz, samples, channels, chunk, &ends), whole.clone());
+        let expected = (samples.len() / channels * 16_000).div_ceil(rate_hz as usize);
+        prop_assert_eq!(whole.0.len(), 2 * expected);
     }
 
     #[test]
