@@ -359,10 +359,18 @@ impl Resampler {
         self.delay_s
     }
 
-    #[pyo3(signature = (block, /))]
-    fn feed<'py>(&self, block: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    #[pyo3(
+        signature = (block, layout = Layout::ChannelsLast, encoding = Encoding::Pcm, /),
+        text_signature = "($self, block, layout='channels_last', encoding='pcm', /)"
+    )]
+    fn feed<'py>(
+        &self,
+        block: &Bound<'py, PyAny>,
+        layout: Layout,
+        encoding: Encoding,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let py = block.py();
-        with_samples(block, Layout::ChannelsLast, Encoding::Pcm, |samples| {
+        with_samples(block, layout, encoding, |samples| {
             let mut held = self.lock(py);
             let filter: &mut Filter = &mut held; // a guard must not change threads, and what is detached might
             let bytes = filter.outputs(samples.samples()) * SAMPLE_BYTES;

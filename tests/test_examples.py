@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import without_slow_callbacks
@@ -43,3 +45,22 @@ async def test_handover_goes_on_with_the_same_sessions_after_sigterm(tmp_path):
         second.terminate()
         await second.communicate()
         assert len(server.ledger.sessions) == 20
+
+
+async def test_energy_vad_sends_what_is_said_with_what_was_just_before(tmp_path):
+    """Two words of 300 ms in two seconds of noise: each with 200 ms of pre-roll and 400 ms of hang-over, which meet."""
+    noise = np.random.default_rng(5)
+    speech = noise.normal(0, 20, 32_000)
+    for began in (8_000, 20_800):
+        speech[began : began + 4_800] += 6_000 * np.sin(np.arange(4_800) / 6)
+    with wave.open(str(tmp_path / "words.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(speech.astype("<i2").tobytes())
+    async with emulator.Emulator(compress_time=True) as server:
+        run = await start("energy_vad.py", str(tmp_path / "words.wav"), "--endpoint", server.url)
+        out, err = await run.communicate()
+        assert (out, err, run.returncode) == (b"2 activities, 1.70 of 2.00 s sent\n", b"", 0)
+        (session,) = server.ledger.sessions
+        assert len(session.audio) == 27_200
+        assert np.abs(session.audio[:3_200]).max() < 200
+        assert np.abs(session.audio[3_200:3_520]).max() > 5_000

@@ -23,6 +23,8 @@ BELOW_SESSION = BELOW_DRIVERS | {
     "fanout",
     "functions",
     "inbox",
+    "listener",
+    "pause",
     "recorder",
     "runner",
     "snapshot",
@@ -55,9 +57,11 @@ MAY_IMPORT = {
     # drive
     "fanout": BELOW_DRIVERS,
     "inbox": set(),
-    "runner": BELOW_DRIVERS | {"fanout", "inbox"},
+    "pause": set(),
+    "runner": BELOW_DRIVERS | {"fanout", "inbox", "pause"},
     # samples in, messages out; a session packed up for another process
     "speech": {"_core"},
+    "listener": {"_core", "config", "speech"},
     "snapshot": NAMES | {"outbox"},
     # calls in, answers out; every frame on disk
     # a typed function → a declaration; which calls are live; running them

@@ -39,8 +39,7 @@ BUILD_PROFILE: str
 
 @final
 class AudioEncoder:
-    """Brings sample blocks of any size to 16 kHz mono and cuts them into chunks of one size, each written as a
-    ``realtimeInput`` message, framed.
+    """Brings sample blocks to 16 kHz mono and cuts them into chunks, each a ``realtimeInput`` message in a frame.
 
     The part of a block that does not fill a chunk is carried over to the next block. Blocks of another rate go through
     a `Resampler`; those of 16 kHz ``int16`` mono go out as they are, bit for bit. Safe to share between threads; each
@@ -64,9 +63,7 @@ class AudioEncoder:
         """Exact length of the frame of a whole chunk, in bytes."""
     @property
     def pending_samples(self) -> int:
-        """Samples, at 16 kHz, that `flush` would send: less than ``chunk_samples``, and up to 3 ms that the resampler
-        holds back.
-        """
+        """Samples, at 16 kHz, that `flush` would send: less than a chunk, and up to 3 ms in the resampler."""
     @property
     def delay_s(self) -> float:
         """How long the resampler holds a sample back, in seconds; 0 where there is none."""
@@ -93,7 +90,7 @@ class AudioEncoder:
                 Everything is rounded once, after downmix and resampling, to the nearest, ties to even, and saturates at
                 -32,768 and 32,767; NaN becomes 0, and no value disturbs others for longer than the filter is.
             layout: of a block with two dimensions, ``"channels_last"`` or ``"channels_first"``, ``(channels, n)``.
-            encoding: ``"pcm"``, or ``"mulaw"`` or ``"alaw"`` (ITU-T G.711) for bytes or ``uint8`` that are a sample each.
+            encoding: ``"pcm"``, or ``"mulaw"`` or ``"alaw"`` (ITU-T G.711) for bytes or ``uint8``, a sample each.
 
         Raises:
             TypeError: not a buffer, or a dtype that is not accepted: 64-bit integers have no full scale in audio.
@@ -145,11 +142,13 @@ class Resampler:
     @property
     def delay_s(self) -> float:
         """How long a sample is held back, in seconds of the signal: what comes after it is needed to compute it."""
-    def feed(self, block: _Samples, /) -> bytes:
+    def feed(self, block: _Samples, layout: _Layout = "channels_last", encoding: _Encoding = "pcm", /) -> bytes:
         """Take a block; return the samples that it completes, 16-bit little-endian mono.
 
         Args:
-            block: as for `AudioEncoder.encode`, channels last: ``int16`` mono, or anything else that is accepted there.
+            block: as for `AudioEncoder.encode`: ``int16`` mono, or anything else that is accepted there.
+            layout: as there.
+            encoding: as there.
 
         Raises:
             TypeError, ValueError: as from `AudioEncoder.encode`; the block was then not taken.

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from gemini_live.errors import ConfigError
 from gemini_live.messages import Content, Wire
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "AudioTranscriptionConfig",
@@ -38,12 +42,14 @@ __all__ = [
     "Setup",
     "SlidingWindow",
     "SpeechConfig",
+    "SpeechPolicy",
     "ThinkingConfig",
     "Tool",
     "TranslationConfig",
     "TransportConfig",
     "VoiceConfig",
     "VoiceConsentSignature",
+    "VoiceDetector",
 ]
 
 
@@ -553,6 +559,48 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
         return shown
 
 
+class VoiceDetector(Protocol):
+    """Says of each chunk of audio whether somebody speaks; any function will do that can be called so."""
+
+    def __call__(self, chunk: npt.NDArray[np.int16], /) -> bool:
+        """Judge the next ``chunk_ms`` of 16 kHz mono, shape ``(n,)``; in the thread that the audio comes from."""
+        ...
+
+
+class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the service learns where the user's speech begins and ends.
+
+    Attributes:
+        stream_end_after_ms: where the service finds that out itself: say ``audioStreamEnd`` when no audio was given for
+            so long, because it waits for silence, which is audio too. ``None`` leaves that to you.
+        preroll_ms: where its detection is disabled: how much of the newest audio is kept before `activity_start`, to be
+            sent right after it, since a beginning is noticed late. Earlier audio is not sent; the service would discard
+            it. With 0 everything is sent as it comes.
+        detector: your own voice activity detector; the session then calls `activity_start` and `activity_end` itself.
+        hangover_ms: how long the detector must be silent before that is the end.
+    """
+
+    stream_end_after_ms: int | None = 1_000
+    preroll_ms: int = 300
+    detector: VoiceDetector | None = None
+    hangover_ms: int = 500
+
+    def __post_init__(self) -> None:
+        if self.stream_end_after_ms is not None and self.stream_end_after_ms < 1:
+            raise ConfigError(
+                f"stream_end_after_ms must be 1 or more, or None, got {self.stream_end_after_ms}",
+                path="speech.stream_end_after_ms",
+            )
+        for name, most in (("preroll_ms", 10_000), ("hangover_ms", 60_000)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} must be 0 to {most}, got {getattr(self, name)}", path=f"speech.{name}")
+        if self.detector is not None and not callable(self.detector):
+            raise ConfigError(
+                f"detector must be callable with a chunk of samples, not {type(self.detector).__name__}",
+                path="speech.detector",
+            )
+
+
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All of it together: what is said to the service, how it is reached, and what happens when it cannot be.
 
@@ -565,9 +613,23 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     transport: TransportConfig = TransportConfig()
     reconnect: ReconnectPolicy = ReconnectPolicy()
     outbox: OutboxLimits = OutboxLimits()
+    speech: SpeechPolicy = SpeechPolicy()
     chunk_ms: int = 20
     check_capabilities: bool = True
 
+    @property
+    def has_manual_vad(self) -> bool:
+        """Whether the service's own voice activity detection is disabled, so that the client marks activity."""
+        realtime = self.setup.realtime_input_config
+        detection = realtime and realtime.automatic_activity_detection
+        return bool(detection and detection.disabled)
+
     def __post_init__(self) -> None:
+        if self.speech.detector is not None and not self.has_manual_vad:
+            raise ConfigError(
+                "a detector of your own needs the service's disabled: "
+                "realtime_input_config={'automatic_activity_detection': {'disabled': True}}",
+                path="speech.detector",
+            )
         if not 10 <= self.chunk_ms <= 100:
             raise ConfigError(f"chunk_ms must be 10 to 100, got {self.chunk_ms}", path="chunk_ms")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Batch", "Handed", "Inbox"]
+
+Handable: TypeAlias = Literal["audio", "video", "activity_start", "activity_end"]
 
 
 class Handed(msgspec.Struct, frozen=True):
@@ -23,7 +25,7 @@ class Handed(msgspec.Struct, frozen=True):
     """
 
     at: float
-    kind: Literal["audio", "video"]
+    kind: Handable
     payload: bytes
     duration_s: float
 
@@ -63,9 +65,7 @@ class Inbox:
         self.waiting = 0
         """Messages that the loop has not taken yet."""
 
-    def put(
-        self, kind: Literal["audio", "video"], payload: bytes, duration_s: float = 0.0, *, superseded: int = 0
-    ) -> bool:
+    def put(self, kind: Handable, payload: bytes, duration_s: float = 0.0, *, superseded: int = 0) -> bool:
         """Hand a message in, from any thread.
 
         Args:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gemini_live.auth import Auth, Endpoint
-    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, Tool, TransportConfig
+    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, SpeechPolicy, Tool, TransportConfig
     from gemini_live.functions import Function
     from gemini_live.interop import SupportsModelDump
     from gemini_live.transport import Dialler
@@ -131,6 +131,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     transport: TransportConfig | None = None,
     reconnect: ReconnectPolicy | None = None,
     outbox: OutboxLimits | None = None,
+    speech: SpeechPolicy | None = None,
     chunk_ms: int | None = None,
     resume: Snapshot | bytes | None = None,
     tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
@@ -154,6 +155,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         transport: timeouts, proxy, TLS and headers.
         reconnect: when to dial again.
         outbox: how much may wait while the network is slow or down.
+        speech: what becomes of pauses, what is kept from before an activity, and a voice activity detector of your own.
         chunk_ms: length of one audio message, 10 to 100.
         resume: goes on with the session of which another process took this snapshot, itself or packed as JSON.
         tools: typed functions, sync or async, that the model may call and the session then runs and answers; options by
@@ -174,6 +176,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         "transport": transport,
         "reconnect": reconnect,
         "outbox": outbox,
+        "speech": speech,
         "chunk_ms": chunk_ms,
         "check_capabilities": check_capabilities,
     }

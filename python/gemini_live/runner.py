@@ -7,6 +7,7 @@ takes time: dialling and saying goodbye.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gemini_live.fanout import Fanout
     from gemini_live.inbox import Batch
     from gemini_live.outbox import Kind
+    from gemini_live.pause import Pause
     from gemini_live.transport import Dialler, Transport
 
 __all__ = ["Runner"]
@@ -83,6 +85,7 @@ class Runner:
         self._loop = fanout.loop = asyncio.get_running_loop()
         self._thread, self._forks = get_ident(), _forks
         self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
+        self.pause: Pause | None = None  # the session's, which ends with it
         self._transport: Transport | None = None
         self._express: Callable[[bytes], None] | None = None  # writes audio that nothing else goes before
         self._dropped: Transport | None = None  # given up, not quite gone
@@ -106,6 +109,11 @@ class Runner:
     def now(self) -> float:
         """This moment, on the clock that the protocol is told."""
         return self._loop.time()
+
+    def call_soon_threadsafe(self, action: Callable[[], object]) -> None:
+        """Do something in the session's loop, from any thread, after what was handed in before."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(action)
 
     def check_loop(self) -> None:
         """What is called from another loop would come to another thread's sockets, or wait for ever.
@@ -192,7 +200,8 @@ class Runner:
         outbox.accept_expired("video", batch.superseded)
         for one in batch.handed:
             if self.protocol.state in (protocol.State.CLOSING, protocol.State.CLOSED):
-                outbox.accept_expired(one.kind, 1, one.duration_s)  # handed in at the very moment of the close
+                if one.kind in ("audio", "video"):  # handed in at the very moment of the close
+                    outbox.accept_expired(one.kind, 1, one.duration_s)
             else:
                 self.protocol.submit(self.now(), one.kind, one.payload, one.duration_s, accepted_at=one.at)
         self._carry_out()
@@ -237,6 +246,8 @@ class Runner:
         self._end_now(CloseKind.ABANDONED)  # the loop is being shut down under us
         if self._timer is not None:
             self._timer.cancel()
+        if self.pause is not None:
+            self.pause.cancel()
         if self._transport is not None:
             self._drop(self._transport)
         await self._wait_for_old_socket()

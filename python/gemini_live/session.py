@@ -19,7 +19,9 @@ from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
 from gemini_live.functions import Function
 from gemini_live.interop import blob_from, contents_from, pcm_from, responses_from, struct_from
+from gemini_live.listener import Listener
 from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
+from gemini_live.pause import Pause
 from gemini_live.protocol import State
 from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ, Speech
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from gemini_live.fanout import Cursor, Fanout
     from gemini_live.inbox import Inbox
     from gemini_live.interop import SupportsModelDump
+    from gemini_live.listener import ActivityMark, Mark
     from gemini_live.media.source import Source
     from gemini_live.media.video import PixelOrder, VideoFeed
     from gemini_live.messages import Blob, FunctionResponse, Part
@@ -58,6 +61,10 @@ __all__ = ["Session"]
 # What the session itself keeps for an iteration that may never come: the newest so many events.
 _KEPT_FOR_LATER = 1_024
 _ENDING = (State.CLOSING, State.CLOSED)
+_MARKS = {
+    "activity_start": codec.encode(RealtimeInput(activity_start={})),
+    "activity_end": codec.encode(RealtimeInput(activity_end={})),
+}
 _SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
@@ -93,7 +100,12 @@ class Session:
         self._endpoint = endpoint
         self._fanout = fanout
         self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
-        self._speech = Speech(config.chunk_ms)
+        self._speech = Speech(config.chunk_ms, preroll_ms=config.speech.preroll_ms)
+        self._listener = Listener(config.chunk_ms, config.speech) if config.speech.detector is not None else None
+        self._pause = runner.pause = _pause_of(runner, self._speech, config)
+        resumption = config.setup.session_resumption
+        if config.has_manual_vad and config.speech.preroll_ms and not (resumption and resumption.handle):
+            self._speech.hold()  # a session that goes on may be within an activity
         self._tools = tools
         self._recorder = recorder
         self._telemetry: Telemetry | None = None
@@ -132,7 +144,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        self._feed(block, rate_hz, self._runner.submit_audio, layout, encoding)
+        self._feed(block, rate_hz, self._runner.submit_audio, self._mark, layout, encoding)
 
     def feed_audio(
         self,
@@ -162,7 +174,12 @@ class Session:
         def take(frame: bytes, duration_s: float) -> None:
             taken.append(put("audio", frame, duration_s))
 
-        self._feed(block, rate_hz, take, layout, encoding)
+        def mark(kind: ActivityMark) -> None:
+            taken.append(put(kind, codec.frame(_MARKS[kind])))
+            if kind == "activity_end":
+                self._runner.call_soon_threadsafe(self._asked)
+
+        self._feed(block, rate_hz, take, mark, layout, encoding)
         return all(taken)
 
     def feed_video(
@@ -231,25 +248,34 @@ class Session:
     async def activity_start(self) -> None:
         """Mark the beginning of speech; only with the service's voice activity detection disabled.
 
+        Right after it goes what was heard just before, `SpeechPolicy.preroll_ms` of it.
+
         Raises:
-            ConfigError: it is not disabled in the setup.
+            ConfigError: it is not disabled in the setup, or a detector of your own marks activity.
             SessionClosed: the session has ended.
         """
         self._check_vad(disabled=True, instead="the service finds the beginning of speech by itself")
+        self._check_no_detector()
         await self._send("activity_start", RealtimeInput(activity_start={}), after_audio=True)
+        self._speech.resume(self._runner.submit_audio)
 
     async def activity_end(self) -> None:
         """Mark the end of speech, which asks for the answer; only with voice activity detection disabled.
 
         Raises:
-            ConfigError: it is not disabled in the setup.
+            ConfigError: it is not disabled in the setup, or a detector of your own marks activity.
             SessionClosed: the session has ended.
         """
         self._check_vad(disabled=True, instead="send audio_stream_end() when the microphone pauses")
+        self._check_no_detector()
         await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True, asks=True)
+        if self._config.speech.preroll_ms:
+            self._speech.hold()
 
     async def audio_stream_end(self) -> None:
         """Say that the microphone pauses (for more than a second), so that the service need not wait for silence.
+
+        If you do not, the session does so after `SpeechPolicy.stream_end_after_ms`.
 
         Raises:
             ConfigError: voice activity detection is disabled in the setup; `activity_end` is meant then.
@@ -257,6 +283,8 @@ class Session:
         """
         self._check_vad(disabled=False, instead="send activity_end() instead")
         await self._send("audio_stream_end", RealtimeInput(audio_stream_end=True), after_audio=True)
+        if self._pause is not None:
+            self._pause.cancel()
 
     async def stream(self, source: Source) -> None:
         """Send what a microphone, a camera, a screen or a file gives, in real time, until it ends or `close` is called.
@@ -282,7 +310,7 @@ class Session:
             if error.closed.kind in (CloseKind.REQUESTED, CloseKind.HANDED_OVER):
                 return
             raise
-        if source.kind == "audio" and not self._vad_disabled():
+        if source.kind == "audio" and not self._config.has_manual_vad:
             await self.audio_stream_end()
 
     # --- everything else ---
@@ -576,6 +604,8 @@ class Session:
                 await self._video_feed.flush()
                 self._video_feed.close()
             self._speech.flush(self._runner.submit_audio)
+            if self._listener is not None:
+                self._listener.finish(self._runner.submit_audio, self._mark)
         self._tools.close()
         self._runner.close(kind)
         await self._runner.wait_closed()
@@ -598,18 +628,29 @@ class Session:
 
     # --- inside ---
 
-    def _feed(
-        self, block: Samples | Blob | SupportsModelDump, rate_hz: int, take: Take, layout: Layout, encoding: Encoding
+    def _feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
+        self,
+        block: Samples | Blob | SupportsModelDump,
+        rate_hz: int,
+        take: Take,
+        mark: Mark,
+        layout: Layout,
+        encoding: Encoding,
     ) -> None:
         try:
-            self._speech.feed(cast("Samples", block), rate_hz, take, layout, encoding)
+            if self._listener is None:
+                self._speech.feed(cast("Samples", block), rate_hz, take, layout, encoding)
+            else:
+                self._listener.feed(cast("Samples", block), rate_hz, take, mark, layout, encoding)
         except TypeError:
             # what has no samples itself may be a blob that holds some; asked afterwards, it costs the others nothing
             blob = blob_from(block, "block")
             if blob is None:
                 raise
-            samples, rate_hz = pcm_from(blob, "block")
-            self._speech.feed(samples, rate_hz, take, layout, encoding)
+            self._feed(*pcm_from(blob, "block"), take, mark, layout, encoding)
+            return
+        if self._pause is not None:
+            self._pause.heard()
 
     def _pixels(self) -> VideoFeed:
         if self._video_feed is None:
@@ -629,13 +670,24 @@ class Session:
     def _session_closed(self) -> SessionClosed:
         return SessionClosed(self._protocol.end)
 
-    def _vad_disabled(self) -> bool:
-        realtime = self._config.setup.realtime_input_config
-        detection = realtime and realtime.automatic_activity_detection
-        return bool(detection and detection.disabled)
+    def _mark(self, kind: ActivityMark) -> None:
+        self._runner.submit(kind, codec.frame(_MARKS[kind]))
+        if kind == "activity_end":
+            self._asked()
+
+    def _asked(self) -> None:
+        self._protocol.conversation.answer_asked_for(self._runner.now())
+        if self._telemetry is not None:
+            self._telemetry.asked()
+
+    def _check_no_detector(self) -> None:
+        if self._listener is not None:
+            raise ConfigError(
+                "the detector of SpeechPolicy marks activity; leave it out to mark it yourself", path="speech.detector"
+            )
 
     def _check_vad(self, *, disabled: bool, instead: str) -> None:
-        if self._vad_disabled() is not disabled:
+        if self._config.has_manual_vad is not disabled:
             raise ConfigError(
                 f"the setup {'does not disable' if disabled else 'disables'} automatic_activity_detection: {instead}",
                 path="setup.realtime_input_config.automatic_activity_detection.disabled",
@@ -652,9 +704,7 @@ class Session:
             await self._video_feed.flush()  # what was shown before is likely what is asked about
         await self._send_encoded(kind, raw, after_audio=after_audio)
         if asks:
-            self._protocol.conversation.answer_asked_for(self._runner.now())
-            if self._telemetry is not None:
-                self._telemetry.asked()
+            self._asked()
 
     async def _send_encoded(self, kind: Kind, raw: bytes, *, after_audio: bool = False) -> None:
         self._check_open()
@@ -665,6 +715,20 @@ class Session:
         if after_audio:
             self._speech.flush(self._runner.submit_audio)
         self._runner.submit(kind, codec.frame(raw))
+
+
+def _pause_of(runner: Runner, speech: Speech, config: SessionConfig) -> Pause | None:
+    """What says ``audioStreamEnd`` for a session; it must not keep the session itself alive."""
+    after_ms = config.speech.stream_end_after_ms
+    if after_ms is None or config.has_manual_vad:
+        return None
+
+    def end() -> None:
+        if runner.protocol.state not in _ENDING:
+            speech.flush(runner.submit_audio)
+            runner.submit("audio_stream_end", codec.frame(codec.encode(RealtimeInput(audio_stream_end=True))))
+
+    return Pause(asyncio.get_running_loop(), after_ms / 1000, end)
 
 
 def _is_pixels(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump) -> TypeGuard[npt.NDArray[Any]]:

@@ -5,7 +5,9 @@ Shared by the loop and by microphone threads: the order in which blocks are take
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gemini_live import _core
@@ -38,13 +40,16 @@ class Speech:
 
     Args:
         chunk_ms: length of one chunk.
+        preroll_ms: how much of the newest is kept while speech is held.
     """
 
-    def __init__(self, chunk_ms: int) -> None:
+    def __init__(self, chunk_ms: int, *, preroll_ms: int = 0) -> None:
         self._chunk_samples = NATIVE_RATE_HZ * chunk_ms // 1000
         self._chunk_s = self._chunk_samples / NATIVE_RATE_HZ
         self._rate_hz = NATIVE_RATE_HZ  # of the blocks so far
         self._encoder = _core.AudioEncoder(NATIVE_RATE_HZ, self._chunk_samples)
+        self._preroll = deque[tuple[bytes, float]](maxlen=math.ceil(preroll_ms / chunk_ms))
+        self._is_held = False
         self._lock = threading.Lock()
 
     def feed(
@@ -70,15 +75,34 @@ class Speech:
             else:
                 successor = _core.AudioEncoder(rate_hz, self._chunk_samples)
                 frames = successor.encode(block, layout, encoding)
-                self._flush(take)
+                self._flush(self._keep if self._is_held else take)
                 self._encoder, self._rate_hz = successor, rate_hz
+            if self._is_held:
+                self._preroll.extend((frame, self._chunk_s) for frame in frames)
+                return
             for frame in frames:
                 take(frame, self._chunk_s)
 
     def flush(self, take: Take) -> None:
         """Hand on what does not fill a chunk, because nothing will follow that belongs to it."""
         with self._lock:
-            self._flush(take)
+            if not self._is_held:
+                self._flush(take)
+
+    def hold(self) -> None:
+        """Hand nothing on from here, but keep the newest."""
+        with self._lock:
+            self._is_held = True
+
+    def resume(self, take: Take) -> None:
+        """Hand on what was kept, and what comes from here on."""
+        with self._lock:
+            self._is_held = False
+            while self._preroll:
+                take(*self._preroll.popleft())
+
+    def _keep(self, frame: bytes, duration_s: float) -> None:
+        self._preroll.append((frame, duration_s))
 
     def _flush(self, take: Take) -> None:
         duration_s = self._encoder.pending_samples / NATIVE_RATE_HZ

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gemini_live as live
+from conftest import on_fake_clock
+from gemini_live.config import SpeechPolicy
+from gemini_live.listener import Listener
+from gemini_live.speech import Speech
+from test_session import connect, manual_vad, network  # noqa: F401 - the fixture
+from test_speech import samples
+
+
+def loud(chunk):
+    return bool(np.abs(chunk).max() > 1_000)
+
+
+def levels(*chunks):
+    """Chunks of 20 ms, each of one value."""
+    return np.repeat(np.array(chunks, np.int16), 320)
+
+
+class Heard:
+    """What a listener hands on: the first value of each chunk, and the marks."""
+
+    def __init__(self):
+        self.all = []
+        self.seconds = 0.0
+
+    def take(self, frame, duration_s):
+        self.all.append(int(samples(frame)[0]))
+        self.seconds += duration_s
+
+    def mark(self, kind):
+        self.all.append(kind.removeprefix("activity_"))
+
+    @property
+    def both(self):
+        return self.take, self.mark
+
+
+def listener(detector=loud, preroll_ms=40, hangover_ms=60, chunk_ms=20):
+    return Listener(chunk_ms, SpeechPolicy(detector=detector, preroll_ms=preroll_ms, hangover_ms=hangover_ms))
+
+
+def test_speech_is_marked_and_sent_from_the_preroll_to_the_end_of_the_hangover():
+    heard, ears = Heard(), listener()
+    ears.feed(levels(1, 2, 3, 4, 5_000, 5_001, 6, 7, 5_002, 8, 9, 10, 11, 12), 16_000, *heard.both)
+    assert heard.all == ["start", 3, 4, 5_000, 5_001, 6, 7, 5_002, 8, 9, 10, "end"]
+    ears.feed(levels(13, 14, 5_003), 16_000, *heard.both)
+    assert heard.all[11:] == ["end", "start", 13, 14, 5_003][0:]
+    ears.finish(*heard.both)
+    assert heard.all[-1] == "end"
+    ears.finish(*heard.both)
+    assert heard.all.count("end") == heard.all.count("start") == 2
+
+
+def test_without_preroll_speech_begins_with_the_chunk_that_was_noticed():
+    heard, ears = Heard(), listener(preroll_ms=0, hangover_ms=0)
+    ears.feed(levels(1, 5_000, 2, 5_001), 16_000, *heard.both)
+    assert heard.all == ["start", 5_000, 2, "end", "start", 5_001]
+
+
+@given(st.lists(st.integers(1, 900), max_size=12), st.sampled_from([8_000, 16_000, 44_100, 48_000]))
+def test_any_split_is_heard_alike(cuts, rate_hz):
+    signal = np.repeat(np.array([0, 0, 9_000, 0, 0, 0, 0, 9_000, 9_000, 0], np.int16), rate_hz // 50)
+    whole, split = Heard(), Heard()
+    for heard, blocks in ((whole, [signal]), (split, np.split(signal, np.cumsum(cuts)))):
+        ears = listener()
+        for block in blocks:
+            if len(block):
+                ears.feed(block, rate_hz, *heard.both)
+        ears.finish(*heard.both)
+    assert split.all == whole.all
+    assert split.seconds == pytest.approx(whole.seconds)
+
+
+def test_the_detector_sees_what_would_be_sent():
+    seen = []
+    ears = listener(lambda chunk: seen.append(chunk.copy()) or False, chunk_ms=10)
+    ears.feed(np.full((3, 4_800), 0.25, np.float32), 48_000, *Heard().both, "channels_first")
+    ears.feed(b"\xff" * 160, 8_000, *Heard().both, "channels_last", "mulaw")
+    assert {(chunk.dtype, chunk.shape) for chunk in seen} == {(np.dtype(np.int16), (160,))}
+    assert len(seen) == 11
+    assert np.array_equal(seen[3], np.full(160, 8_192))
+    assert not seen[-1].any()
+
+
+def test_a_detector_that_fails_is_told_of_and_the_next_call_goes_on():
+    heard = Heard()
+
+    def detector(chunk):
+        if chunk[0] == 2:
+            raise RuntimeError("no model")
+        return loud(chunk)
+
+    ears = listener(detector)
+    with pytest.raises(RuntimeError, match="no model"):
+        ears.feed(levels(1, 2, 5_000), 16_000, *heard.both)
+    ears.feed(levels(3), 16_000, *heard.both)
+    assert heard.all == ["start", 1, 5_000, 3]
+
+
+def test_threads_are_heard_one_after_the_other():
+    heard, ears = Heard(), listener(lambda _: True)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: ears.feed(levels(number), 16_000, *heard.both), range(200)))
+    assert heard.all[0] == "start"
+    assert sorted(heard.all[1:]) == list(range(200))
+
+
+# --- held speech -----------------------------------------------------------------------------------------------------
+
+
+def test_held_speech_keeps_the_newest_and_hands_it_on_first():
+    speech, heard = Speech(20, preroll_ms=50), Heard()
+    speech.hold()
+    speech.feed(levels(1, 2, 3, 4, 5)[:-100], 16_000, heard.take)
+    speech.flush(heard.take)
+    assert heard.all == []
+    speech.feed(levels(5, 6)[:100], 16_000, heard.take)
+    speech.resume(heard.take)
+    assert heard.all == [3, 4, 5]
+    speech.feed(levels(7), 16_000, heard.take)
+    assert heard.all == [3, 4, 5, 7]
+
+
+def test_another_rate_while_held_loses_nothing_that_is_kept():
+    speech, heard = Speech(20, preroll_ms=100), Heard()
+    speech.hold()
+    speech.feed(levels(1)[:200], 16_000, heard.take)
+    speech.feed(np.full(960, 2, np.int16), 48_000, heard.take)
+    speech.resume(heard.take)
+    speech.flush(heard.take)
+    assert heard.all[0] == 1
+    assert heard.seconds == pytest.approx(0.0125 + 0.02)
+
+
+# --- in a session ----------------------------------------------------------------------------------------------------
+
+
+def said(network):  # noqa: F811
+    found = []
+    for message in network.last.said:
+        ((kind, value),) = message["realtimeInput"].items()
+        found.append(int(np.frombuffer(base64.b64decode(value["data"]), "<i2")[0]) if kind == "audio" else kind)
+    return found
+
+
+@on_fake_clock
+async def test_the_preroll_goes_right_after_the_mark(network):  # noqa: F811
+    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=40)) as session:
+        await session.send_audio(levels(1, 2, 3))
+        assert said(network) == []
+        await session.activity_start()
+        await session.send_audio(levels(4, 5)[:-100])
+        await session.activity_end()
+        session.feed_audio(levels(6, 7, 8))
+        await session.activity_start()
+        assert said(network) == ["activityStart", 2, 3, 4, 5, "activityEnd", "activityStart", 7, 8]
+
+
+@on_fake_clock
+async def test_without_preroll_all_audio_is_sent_as_it_comes(network):  # noqa: F811
+    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=0)) as session:
+        await session.send_audio(levels(1))
+        await session.activity_start()
+        await session.send_audio(levels(2))
+        await session.activity_end()
+        await session.send_audio(levels(3))
+        assert said(network) == [1, "activityStart", 2, "activityEnd", 3]
+
+
+@pytest.mark.parametrize("feed", [False, True])
+@on_fake_clock
+async def test_a_detector_marks_activity(network, feed):  # noqa: F811
+    policy = SpeechPolicy(detector=loud, preroll_ms=20, hangover_ms=40)
+    async with connect(manual_vad(), speech=policy) as session:
+        for block in (levels(1, 2, 5_000), levels(3, 4, 5), levels(5_001, 6)):
+            if feed:
+                assert session.feed_audio(block)
+            else:
+                await session.send_audio(block)
+        await asyncio.sleep(0.1)
+        assert said(network) == ["activityStart", 2, 5_000, 3, 4, "activityEnd", "activityStart", 5, 5_001, 6]
+        for call in (session.activity_start, session.activity_end):
+            with pytest.raises(live.ConfigError, match="the detector of SpeechPolicy marks activity"):
+                await call()
+    assert said(network)[-2:] == [6, "activityEnd"]
+    counts = session.stats.by_kind
+    assert (counts["activity_start"].accepted, counts["activity_end"].accepted) == (2, 2)
+
+
+def test_a_detector_needs_manual_vad():
+    with pytest.raises(live.ConfigError, match=r"needs the service's disabled.*'disabled': True"):
+        connect(speech=SpeechPolicy(detector=loud))
