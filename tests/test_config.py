@@ -22,14 +22,15 @@ from gemini_live.config import (
     SessionResumptionConfig,
     Setup,
     SlidingWindow,
+    SpeechPolicy,
     Tool,
     TransportConfig,
 )
 from gemini_live.errors import ConfigError
 from gemini_live.messages import Content, Part, Wire
 
-STRUCTS = [getattr(config, name) for name in config.__all__]
-HERE = [OutboxLimits, ReconnectPolicy, SessionConfig, TransportConfig]
+STRUCTS = [getattr(config, name) for name in config.__all__ if name != "VoiceDetector"]  # that is for functions
+HERE = [OutboxLimits, ReconnectPolicy, SessionConfig, SpeechPolicy, TransportConfig]
 ON_THE_WIRE = [kind for kind in STRUCTS if kind not in HERE]
 
 # --- the setup message ----------------------------------------------------------------------------------------------

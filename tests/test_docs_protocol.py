@@ -11,7 +11,7 @@ from docs import generate_protocol
 from gemini_live import codec, config, events, messages
 
 PAGE = generate_protocol.PAGE.read_text(encoding="utf-8")
-THIS_SIDE = {"OutboxLimits", "ReconnectPolicy", "SessionConfig", "TransportConfig", "Wire"}
+THIS_SIDE = {"OutboxLimits", "ReconnectPolicy", "SessionConfig", "SpeechPolicy", "TransportConfig", "Wire"}
 STRUCTS = [
     kind
     for room in (config, messages)

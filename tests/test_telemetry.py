@@ -117,7 +117,7 @@ def connect(**options):
 
 @on_fake_clock
 async def test_the_accounts_arrive_and_add_up(network, watch):
-    async with connect() as session:
+    async with connect(speech=live.SpeechPolicy(stream_end_after_ms=None)) as session:
         watch.instrument(session)
         for _ in range(10):
             await session.send_audio(b"\0\0" * 320)

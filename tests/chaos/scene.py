@@ -226,7 +226,13 @@ class Scene:
             else _DevRoad(base_url=self.way.here, way=self.way)
         )
         connecting = live.connect(
-            setup, endpoint=road, auth=self._credential, transport=transport, reconnect=reconnect, outbox=outbox
+            setup,
+            endpoint=road,
+            auth=self._credential,
+            transport=transport,
+            reconnect=reconnect,
+            outbox=outbox,
+            speech=live.SpeechPolicy(stream_end_after_ms=None),  # all that is accounted for was said here
         )
         connecting._dialler = self.wire
         session = await connecting
