@@ -62,6 +62,7 @@ async def serve(contender: Contender) -> None:
             {
                 "cpu_s": time.process_time() - cpu,
                 "wall_s": time.perf_counter() - began_at,
+                "late": contender.late,
                 "heard": contender.tally.received - heard,
                 "wrong": contender.tally.wrong,
                 "errors": contender.tally.errors,

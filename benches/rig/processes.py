@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -38,6 +39,9 @@ class Child:
         )
         if core is not None:
             os.sched_setaffinity(self._process.pid, {core})  # before it has any thread but its first
+        with contextlib.suppress(OSError, AttributeError):
+            # before everybody else, for those who may, such as root; none takes more than a part of its core
+            os.sched_setscheduler(self._process.pid, os.SCHED_RR, os.sched_param(1))
 
     def read(self) -> dict[str, Any]:
         """Wait for the next answer.

@@ -49,6 +49,7 @@ class Contender:
         self.tally = wire.Tally()
         self.ears = [wire.Ear(session, self.tally) for session in range(sessions)]
         self.chunks: list[list[bytes]] = []
+        self.late = 0.0
         self._sent = 0
 
     async def open(self, session: int) -> None:
@@ -66,7 +67,7 @@ class Contender:
         self.tally.expect(self.sessions * (count // wire.CHUNKS_PER_MESSAGE))
 
     async def run(self) -> None:
-        """Send the chunks and hear the answers: what is measured."""
+        """Send the chunks, note in `late` which share of them was, and hear the answers: what is measured."""
         raise NotImplementedError
 
     def notes(self) -> dict[str, list[float]]:

@@ -44,9 +44,9 @@ class Aiohttp(Contender):
 
     async def run(self) -> None:
         if self.pacing == "push":
-            await in_step(len(self.chunks), self._tick)
+            self.late = await in_step(len(self.chunks), self._tick)
         else:
-            await each_on_its_own(self.sessions, len(self.chunks), self._send)
+            self.late = await each_on_its_own(self.sessions, len(self.chunks), self._send)
         await self.tally.wait_complete(PATIENCE_S)
 
     async def _tick(self, number: int) -> None:

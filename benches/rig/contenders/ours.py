@@ -49,10 +49,10 @@ class Ours(Contender):
     async def run(self) -> None:
         count = len(self.chunks)
         if self.pacing == "task":
-            await each_on_its_own(self.sessions, count, self._send)
+            self.late = await each_on_its_own(self.sessions, count, self._send)
             await self.tally.wait_complete(PATIENCE_S)
             return
-        await in_step(count, self._tick)
+        self.late = await in_step(count, self._tick)
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + PATIENCE_S
         while self.tally.left > 0 and loop.time() < give_up_at:

@@ -79,9 +79,9 @@ class Raw(Contender):
 
     async def run(self) -> None:
         if self.pacing == "push":
-            await in_step(len(self._frames), self._tick)
+            self.late = await in_step(len(self._frames), self._tick)
         else:
-            await each_on_its_own(self.sessions, len(self._frames), self._send)
+            self.late = await each_on_its_own(self.sessions, len(self._frames), self._send)
         await self._settle()
 
     async def _tick(self, number: int) -> None:
