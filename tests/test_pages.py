@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gemini_live import cli
+from gemini_live.cli import parser
 from gemini_live.emulator.script import load
 from pages import ROOT, Block, Stage, blocks, compiled, pages
 
@@ -251,9 +251,8 @@ def parses(arguments):
     """The command line takes these arguments; what it would do is for its own tests."""
     if "--help" in arguments or "--version" in arguments:
         return
-    parser = cli._parser(with_emulator=True)
     try:
-        parser.parse_args(arguments)
+        parser(with_emulator=True).parse_args(arguments)
     except (SystemExit, argparse.ArgumentError):
         pytest.fail(f"gemini-live does not take {arguments}")
 
