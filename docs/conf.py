@@ -60,7 +60,7 @@ html_theme_options = {"navigation_with_keys": True}
 copybutton_exclude = ".linenos, .gp, .go"
 
 # Pages that come with changes of their own have their places in the contents already.
-EXPECTED = ("audio", "command-line", "media", "performance", "reference/media")
+EXPECTED = ("audio",)
 
 
 def _leave_out_what_is_not_there_yet(_app: Sphinx, name: str, content: list[str]) -> None:
@@ -72,3 +72,4 @@ def _leave_out_what_is_not_there_yet(_app: Sphinx, name: str, content: list[str]
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _leave_out_what_is_not_there_yet)
+    app.connect("env-get-outdated", lambda *_: ["index"])  # which depends on what is there

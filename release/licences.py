@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ def _section(package: dict[str, Any]) -> str:
 def _text_of(folder: Path, taken: str) -> str:
     """The file with the text: ``LICENSE-MIT`` where there are several, else the only one."""
     names = sorted(path.name for path in folder.iterdir() if path.name.upper().startswith(("LICENSE", "LICENCE")))
+    if not names:
+        sys.exit(f"{folder} ships no text of its licence, {taken}; it must be had from its authors")
     ending = taken.partition("-")[0].upper()
     return next((name for name in names if name.upper().endswith(ending)), names[0])
 

@@ -9,7 +9,7 @@ import pytest
 from docs import generate_states
 
 import gemini_live
-from gemini_live import emulator
+from gemini_live import emulator, media
 from gemini_live.protocol import TRANSITIONS, State
 from pages import ROOT
 
@@ -26,7 +26,7 @@ def rooms():
                 yield found[2] or "gemini_live", room
 
 
-@pytest.mark.parametrize("package", [gemini_live, emulator], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [gemini_live, emulator, media], ids=lambda package: package.__name__)
 def test_every_public_name_stands_in_the_reference_once(package):
     name = package.__name__
     documented = [one for of, room in rooms() if of == name for one in import_module(f"{name}.{room}").__all__]

@@ -9,13 +9,14 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from gemini_live import cli
+from gemini_live.cli import parser
 from gemini_live.emulator.script import load
 from pages import ROOT, Block, Stage, blocks, compiled, pages
 
@@ -53,14 +54,39 @@ class SoundDevice:
         block = staticmethod(lambda: np.zeros((480, 1), np.int16))
 
 
-class OpenCv:
-    """In place of cv2: a camera that sees the same all day."""
+def camera(_index):
+    """In place of cv2.VideoCapture: a camera that sees the same all day, at 100 frames a second."""
 
-    IMWRITE_JPEG_QUALITY = 1
-    VideoCapture = staticmethod(
-        lambda _index: SimpleNamespace(read=lambda: (True, np.zeros((4, 4, 3), np.uint8)), release=lambda: None)
-    )
-    imencode = staticmethod(lambda _kind, _pixels, _options: (True, np.frombuffer(b"\xff\xd8\xff\xe0", np.uint8)))
+    def read():
+        time.sleep(0.01)
+        return True, np.zeros((48, 64, 3), np.uint8)
+
+    return SimpleNamespace(read=read, release=lambda: None)
+
+
+class Speaker:
+    """In place of `media.Speaker`, for whoever has no loudspeaker."""
+
+    played_ms = 0.0
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+    async def follow(self, session):
+        async for event in session:
+            yield event
+
+
+class Microphone:
+    """In place of `media.Microphone`: it hears a text."""
+
+    kind = "audio"
+
+    async def stream_to(self, sink):
+        await sink.send_text("Hello!")
 
 
 class Caller:
@@ -85,21 +111,6 @@ class Caller:
         await self.answered.wait()
 
 
-class Loudspeaker:
-    """For pages that play and flush."""
-
-    def play(self, samples):
-        assert len(samples)
-
-    def flush(self):
-        pass
-
-
-async def microphone_stream(_microphone, session):
-    await session.send_audio(np.zeros(1_600, np.int16))
-    await session.send_text("Hello!")
-
-
 WEATHER = """
 [[rule]]
 when = { text = "weather" }
@@ -108,7 +119,7 @@ reply = [{ tool_call = { name = "get_weather", args = { city = "Paris" }, blocki
 # What a page's reader has, and what the service says to that page.
 NAMES = {
     "docs/many-sessions.md": {"Caller": Caller},
-    "README.md": {"microphone": None, "stream": microphone_stream, "loudspeaker": Loudspeaker()},
+    "README.md": {"Speaker": Speaker, "Microphone": Microphone},
 }
 # What a page defines and leaves to its reader to call.
 AFTERWARDS = {
@@ -124,6 +135,8 @@ assert all(caller.heard and caller.over for caller in callers)
 await (await open_one()).close()
 """,
     "docs/microphone.md": """
+import numpy as np
+
 await push_to_talk(np.zeros(1_600, np.int16))
 async with live.connect("gemini-3.8-live") as session:
     await paused(session)
@@ -148,7 +161,8 @@ def stage(page, monkeypatch, **options):
 async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice)
-    monkeypatch.setitem(sys.modules, "cv2", OpenCv)
+    if "import cv2" in page.read_text(encoding="utf-8"):
+        monkeypatch.setattr("cv2.VideoCapture", camera)
     for block in blocks(page, "toml"):
         name = re.match(r"# (\S+\.toml)\n", block.text)[1]
         (tmp_path / name).write_text(block.text, encoding="utf-8")
@@ -251,9 +265,8 @@ def parses(arguments):
     """The command line takes these arguments; what it would do is for its own tests."""
     if "--help" in arguments or "--version" in arguments:
         return
-    parser = cli._parser(with_emulator=True)
     try:
-        parser.parse_args(arguments)
+        parser(with_emulator=True).parse_args(arguments)
     except (SystemExit, argparse.ArgumentError):
         pytest.fail(f"gemini-live does not take {arguments}")
 

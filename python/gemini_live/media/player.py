@@ -304,7 +304,7 @@ class Player:
     def played_ms(self) -> float:
         """How much was heard of the answer that sounds, or sounded last, in milliseconds.
 
-        What the device has read and not played yet (`latency_s`) does not count. After `Interrupted` this is where the
+        What the device has read and not played yet (``latency_s``) does not count. After `Interrupted` this is where the
         user cut in.
         """
         with self._lock:
@@ -376,7 +376,7 @@ class Player:
                 pass
 
     async def follow(self, events: AsyncIterable[Event]) -> AsyncIterator[Event]:
-        """Every event of a session, after `handle` has seen to it: iterate this instead of the session.
+        """Every event of a session, after ``handle`` has seen to it: iterate this instead of the session.
 
         Args:
             events: a session, or a cursor from ``session.events()``.
