@@ -739,20 +739,6 @@ def _hand_in(inbox: Inbox, jpeg: bytes, superseded: int) -> None:
     inbox.put("video", _core.encode_video(jpeg, "image/jpeg"), superseded=superseded)
 
 
-def _pause_of(runner: Runner, speech: Speech, config: SessionConfig) -> Pause | None:
-    """What says ``audioStreamEnd`` for a session; it must not keep the session itself alive."""
-    after_ms = config.speech.stream_end_after_ms
-    if after_ms is None or config.has_manual_vad:
-        return None
-
-    def end() -> None:
-        if runner.protocol.state not in _ENDING:
-            speech.flush(runner.submit_audio)
-            runner.submit("audio_stream_end", codec.frame(codec.encode(RealtimeInput(audio_stream_end=True))))
-
-    return Pause(asyncio.get_running_loop(), after_ms / 1000, end)
-
-
 def _encode_image(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
     blob = blob_from(given, "image")
     image = cast("Buffer", given) if blob is None else blob.data

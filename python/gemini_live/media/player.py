@@ -304,8 +304,8 @@ class Player:
     def played_ms(self) -> float:
         """How much was heard of the answer that sounds, or sounded last, in milliseconds.
 
-        What the device has read and not played yet (``latency_s``) does not count. After `Interrupted` this is where the
-        user cut in.
+        What the device has read and not played yet (``latency_s``) does not count. After `Interrupted` this is where
+        the user cut in.
         """
         with self._lock:
             under_way = max(0.0, self.latency_s - self._silent / self._bytes_per_s)
