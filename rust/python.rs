@@ -6,11 +6,11 @@ use pyo3::exceptions::{PyBufferError, PyOSError, PyOverflowError, PyTypeError, P
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::base64::{self, TooSmall};
 use crate::buffer::{
-    Encoding, Fault, Layout, append_bytes, new_bytes, with_bytes, with_samples, with_writable_bytes,
+    Encoding, Fault, Layout, new_bytes, with_bytes, with_samples, with_writable_bytes,
 };
 use crate::decode::ModelAudio;
 use crate::encoder::{Encoder, MAX_CHUNK_SAMPLES, Message, NotTaken};
@@ -18,21 +18,22 @@ use crate::envelope::Envelope;
 use crate::mask::{self, NoEntropy};
 use crate::pcm::{Block, SAMPLE_BYTES};
 use crate::resample::{MAX_RATE_HZ, MIN_RATE_HZ, Resampler as Filter};
-use crate::websocket::{self, Item, Parser};
+
+mod frames;
 
 #[pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::{
-        AudioEncoder, Close, FrameReader, Ping, Pong, Resampler, Violation, decode_audio,
-        decode_base64, encode_frame, encode_video, unmask,
-    };
+    use super::{AudioEncoder, Resampler, decode_audio, decode_base64, encode_video};
+
+    #[pymodule_export]
+    use super::frames::{Close, FrameReader, Ping, Pong, Violation, encode_frame, unmask};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        super::discard_keys_after_fork(module)
+        super::frames::discard_keys_after_fork(module)
     }
 
     #[pymodule_export]
@@ -423,137 +424,6 @@ fn encode_video<'py>(image: &Bound<'py, PyAny>, mime_type: &str) -> PyResult<Bou
             Ok(())
         })
     })
-}
-
-#[pyfunction]
-#[pyo3(signature = (opcode, payload, /))]
-fn encode_frame<'py>(opcode: Count, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    use websocket::opcode::{BINARY, CLOSE, PING, PONG, TEXT};
-    let opcode = opcode
-        .0
-        .and_then(|opcode| u8::try_from(opcode).ok())
-        .filter(|opcode| matches!(*opcode, TEXT | BINARY | CLOSE | PING | PONG))
-        .ok_or_else(|| PyValueError::new_err("opcode must be 1, 2, 8, 9 or 10"))?;
-    with_bytes(payload, "payload", |payload_bytes| {
-        if opcode >= CLOSE && payload_bytes.len() > websocket::MAX_CONTROL_BYTES {
-            return Err(PyValueError::new_err(format!(
-                "a control frame holds up to {} bytes, not {}",
-                websocket::MAX_CONTROL_BYTES,
-                payload_bytes.len()
-            )));
-        }
-        let key = mask::new_key()?;
-        let length = websocket::frame_bytes(payload_bytes.len());
-        new_bytes(payload.py(), length, |frame| {
-            if let Some(place) = frame.get_mut(length - payload_bytes.len()..) {
-                place.copy_from_slice(payload_bytes);
-            }
-            // as long as it must be, by construction
-            websocket::finish_frame(opcode, key, payload_bytes.len(), frame)
-                .ok_or_else(|| PyBufferError::new_err("the frame is too short"))
-        })
-    })
-}
-
-#[pyfunction]
-#[pyo3(signature = (frame, /))]
-fn unmask<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    with_bytes(frame, "frame", |bytes| {
-        websocket::unmask(bytes)
-            .map(|(_, payload)| PyBytes::new(frame.py(), &payload))
-            .ok_or_else(|| PyValueError::new_err("not one whole masked WebSocket frame"))
-    })
-}
-
-/// `os.register_at_fork`, where there are forks: a child must not mask with its parent's keys.
-fn discard_keys_after_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let py = module.py();
-    let os = py.import(intern!(py, "os"))?;
-    if let Ok(register) = os.getattr(intern!(py, "register_at_fork")) {
-        let forked = wrap_pyfunction!(forked, module)?;
-        let arguments = pyo3::types::PyDict::new(py);
-        arguments.set_item(intern!(py, "after_in_child"), forked)?;
-        register.call((), Some(&arguments))?;
-    }
-    Ok(())
-}
-
-#[pyfunction]
-fn forked() {
-    mask::forked();
-}
-
-#[pyclass(frozen, get_all, module = "gemini_live._core")]
-struct Ping {
-    payload: Py<PyBytes>,
-}
-
-#[pyclass(frozen, get_all, module = "gemini_live._core")]
-struct Pong {
-    payload: Py<PyBytes>,
-}
-
-#[pyclass(frozen, get_all, module = "gemini_live._core")]
-struct Close {
-    code: Option<u16>,
-    reason: String,
-}
-
-#[pyclass(frozen, get_all, module = "gemini_live._core")]
-struct Violation {
-    code: u16,
-    reason: &'static str,
-}
-
-#[pyclass(frozen, module = "gemini_live._core")]
-struct FrameReader {
-    parser: Mutex<Parser>,
-}
-
-#[pymethods]
-impl FrameReader {
-    #[new]
-    #[pyo3(signature = (max_message_bytes))]
-    fn new(max_message_bytes: usize) -> Self {
-        Self {
-            parser: Mutex::new(Parser::new(max_message_bytes)),
-        }
-    }
-
-    #[pyo3(signature = (buffer, size, /))]
-    fn feed<'py>(&self, buffer: &Bound<'py, PyAny>, size: usize) -> PyResult<Bound<'py, PyList>> {
-        let py = buffer.py();
-        let mut items = Vec::<Bound<'py, PyAny>>::new();
-        {
-            let mut parser = self
-                .parser
-                .lock_py_attached(py)
-                .unwrap_or_else(PoisonError::into_inner);
-            append_bytes(buffer, size, parser.buffer())?;
-            while let Some(item) = parser.next() {
-                items.push(match item {
-                    Item::Message(message) => PyBytes::new(py, message).into_any(),
-                    Item::Ping(payload) => {
-                        let payload = PyBytes::new(py, payload).unbind();
-                        Bound::new(py, Ping { payload })?.into_any()
-                    }
-                    Item::Pong(payload) => {
-                        let payload = PyBytes::new(py, payload).unbind();
-                        Bound::new(py, Pong { payload })?.into_any()
-                    }
-                    Item::Close(code, reason) => {
-                        let reason = reason.to_owned();
-                        Bound::new(py, Close { code, reason })?.into_any()
-                    }
-                    Item::Violation(websocket::Violation { code, reason }) => {
-                        Bound::new(py, Violation { code, reason })?.into_any()
-                    }
-                });
-            }
-        }
-        // made after the lock is given back, as in `AudioEncoder.encode`
-        PyList::new(py, items)
-    }
 }
 
 #[pyfunction]
