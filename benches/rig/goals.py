@@ -82,6 +82,9 @@ GOALS = {
         at_least=False,
         unit="ms",
     ),
+    "video_stall": Goal(
+        "send a 720p picture: how long the loop stands still", "Pillow on the loop", 0.5, at_least=False
+    ),
     "stalled": Goal(
         "stalled network: unsent audio that has left the outbox and cannot expire", "", 400, at_least=False, unit="ms"
     ),
