@@ -40,14 +40,24 @@ class Core:
         return b"".join(pybase64.b64decode(one["realtimeInput"]["audio"]["data"]) for one in messages)
 
 
+def mean(block):
+    return block.mean(axis=1)
+
+
+def product(block):
+    """Of a matrix: the fastest downmix that NumPy has."""
+    return block @ np.full(block.shape[1], 1 / block.shape[1], np.float32)
+
+
 class Python:
     """What a good engineer writes; its message is neither cut to 20 ms nor framed."""
 
-    def __init__(self, rate_hz):
+    def __init__(self, rate_hz, downmix=mean):
+        self._downmix = downmix
         self._stream = soxr.ResampleStream(rate_hz, 16_000, 1, dtype="float32", quality="HQ")
 
     def __call__(self, block):
-        resampled = self._stream.resample_chunk(block.mean(axis=1) if block.ndim == 2 else block)
+        resampled = self._stream.resample_chunk(self._downmix(block) if block.ndim == 2 else block)
         pcm = np.clip(np.rint(resampled * 32_768), -32_768, 32_767).astype(np.int16)
         return PREFIX + pybase64.b64encode(pcm) + SUFFIX
 
@@ -69,13 +79,15 @@ def checked(rate_hz, channels):
     return Core(rate_hz), Python(rate_hz)
 
 
-@pytest.mark.parametrize("contender", ["core", "NumPy + soxr + pybase64"])
+@pytest.mark.parametrize("contender", ["core", "NumPy + soxr + pybase64", "with a matrix product"])
 @pytest.mark.parametrize("channels", [None, 2])
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_encode_resampled(benchmark, rate_hz, channels, contender):
     core, python = checked(rate_hz, channels)
     block = voice(rate_hz, 0.02, channels)
     benchmark.group = f"20 ms of {'mono' if channels is None else 'stereo'} float32, {rate_hz / 1000:g} kHz"
+    if contender == "with a matrix product":
+        python = Python(rate_hz, product)
     benchmark(core if contender == "core" else python, block)
 
 

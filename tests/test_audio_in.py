@@ -152,7 +152,7 @@ def test_channels_may_come_and_go(numbers, rate_hz):
 @given(
     rate_hz=st.sampled_from([8_000, 16_000, 44_100, 47_999, 48_000]) | st.integers(8_000, 192_000),
     cuts=st.lists(st.integers(1, 2_999), max_size=6),
-    chunk_samples=st.integers(1, 1_600),
+    chunk_samples=st.integers(20, 1_600),
 )
 def test_any_split_gives_the_same_bytes(rate_hz, cuts, chunk_samples):
     blocks = [block for block in np.split(speech[:3_000], sorted(cuts)) if len(block)]
