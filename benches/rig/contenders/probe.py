@@ -136,10 +136,11 @@ class Probe(Ours):
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         speakers = [asyncio.create_task(self._speak(session, began_at)) for session in range(self.sessions)]
+        everything = asyncio.gather(*speakers)
         await asyncio.sleep(0)  # the callback that has made chunks and tasks is over, and was the bench's own
         if isinstance(loop, TimedLoop):
             loop.forget()
-        await asyncio.gather(*speakers)
+        await everything
         await self.tally.wait_complete(PATIENCE_S)
 
     def notes(self) -> dict[str, list[float]]:
