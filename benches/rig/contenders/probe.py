@@ -134,12 +134,13 @@ class Probe(Ours):
     async def run(self) -> None:
         self._call_us, self._late_us = [], []
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # the callback that has made the chunks is over
-        if isinstance(loop, TimedLoop):
-            loop.forget()
         began_at = loop.time()
         speakers = [asyncio.create_task(self._speak(session, began_at)) for session in range(self.sessions)]
-        await asyncio.gather(*speakers)
+        everything = asyncio.gather(*speakers)
+        await asyncio.sleep(0)  # the callback that has made chunks and tasks is over, and was the bench's own
+        if isinstance(loop, TimedLoop):
+            loop.forget()
+        await everything
         await self.tally.wait_complete(PATIENCE_S)
 
     def notes(self) -> dict[str, list[float]]:
