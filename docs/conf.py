@@ -1,17 +1,11 @@
 """How Sphinx builds the site. Everything comes from this tree: `make docs` needs no network."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import gemini_live
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
 
 project = "gemini-live"
 author = copyright = "the authors of gemini-live"  # noqa: A001 - Sphinx's name for it
@@ -58,18 +52,3 @@ html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 # A prompt and what a program prints are not to be copied.
 copybutton_exclude = ".linenos, .gp, .go"
-
-# Pages that come with changes of their own have their places in the contents already.
-EXPECTED = ("audio",)
-
-
-def _leave_out_what_is_not_there_yet(_app: Sphinx, name: str, content: list[str]) -> None:
-    if name == "index":
-        missing = [page for page in EXPECTED if not (Path(__file__).parent / f"{page}.md").exists()]
-        content[0] = "\n".join(line for line in content[0].splitlines() if line not in missing)
-
-
-def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
-    app.connect("source-read", _leave_out_what_is_not_there_yet)
-    app.connect("env-get-outdated", lambda *_: ["index"])  # which depends on what is there

@@ -118,13 +118,21 @@ def _docstring(_app: Sphinx, kind: str, _name: str, _thing: object, _options: ob
 def _elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.reference | None:
-    """Find a name of `gemini_live` from a page of another package, such as the emulator's."""
+    """Find what a docstring names without saying whose it is: a name of the package, a session's method, a field."""
     names = env.domains.python_domain.objects
-    target = f"gemini_live.{node.get('reftarget')}"
-    if node.get("refdomain") != "py" or target not in names:
-        return None
-    entry = names[target]
-    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, [content], target)
+    for target in _candidates(str(node.get("reftarget"))):
+        if node.get("refdomain") == "py" and target in names:
+            entry = names[target]
+            return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, [content], target)
+    return None
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield f"gemini_live.{name}"
+    yield f"gemini_live.Session.{name}"
+    owner, _, field = name.rpartition(".")
+    if field in getattr(getattr(import_module("gemini_live"), owner, None), "__struct_fields__", ()):
+        yield f"gemini_live.{owner}"  # whose list of fields has it
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
 from pathlib import Path
@@ -62,7 +63,8 @@ def _try(folder: Path, arguments: list[str]) -> None:
     (wheel,) = chosen.iterdir()
     sys.stdout.write(f"{wheel.name} on {sys.version}\n")
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}[{EXTRAS}]")
-    run(python, "-m", "pip", "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:test")
+    group = "test-anywhere" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "test"
+    run(python, "-m", "pip", "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:{group}")
 
     sys.stdout.write("the demo, from the wheel:\n")
     sys.stdout.flush()
