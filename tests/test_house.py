@@ -23,6 +23,7 @@ BELOW_SESSION = BELOW_DRIVERS | {
     "fanout",
     "functions",
     "inbox",
+    "image",
     "listener",
     "pause",
     "recorder",
@@ -62,6 +63,7 @@ MAY_IMPORT = {
     # samples in, messages out; a session packed up for another process
     "speech": {"_core"},
     "listener": {"_core", "config", "speech"},
+    "image": NAMES | {"_core", "inbox", "interop"},
     "snapshot": NAMES | {"outbox"},
     # calls in, answers out; every frame on disk
     # a typed function → a declaration; which calls are live; running them

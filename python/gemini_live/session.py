@@ -7,17 +7,18 @@ import contextlib
 import functools
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from gemini_live import _core, codec
+from gemini_live import codec
 from gemini_live.auth import VertexAi, origin_of
 from gemini_live.capabilities import check_responses
 from gemini_live.config import Tool
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
 from gemini_live.functions import Function
+from gemini_live.image import encode_image, hand_in, is_pixels
 from gemini_live.interop import blob_from, contents_from, pcm_from, responses_from, struct_from
 from gemini_live.listener import Listener
 from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from gemini_live.config import SessionConfig
     from gemini_live.events import Event
     from gemini_live.fanout import Cursor, Fanout
-    from gemini_live.inbox import Inbox
     from gemini_live.interop import SupportsModelDump
     from gemini_live.listener import ActivityMark, Mark
     from gemini_live.media.source import Source
@@ -65,7 +65,6 @@ _MARKS = {
     "activity_start": codec.encode(RealtimeInput(activity_start={})),
     "activity_end": codec.encode(RealtimeInput(activity_end={})),
 }
-_SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
 class Session:
@@ -199,9 +198,9 @@ class Session:
         """
         if self._is_closing():
             return False
-        if _is_pixels(image):
+        if is_pixels(image):
             return self._pixels().put(image, order)
-        return self._runner.inbox.put("video", _encode_image(image, mime_type))
+        return self._runner.inbox.put("video", encode_image(image, mime_type))
 
     async def send_video(
         self,
@@ -229,10 +228,10 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        if _is_pixels(image):
+        if is_pixels(image):
             self._pixels().put(image, order)
         else:
-            self._runner.submit("video", _encode_image(image, mime_type))
+            self._runner.submit("video", encode_image(image, mime_type))
 
     async def send_text(self, text: str) -> None:
         """Say something in writing: it counts as the user's activity and is answered.
@@ -656,7 +655,7 @@ class Session:
         if self._video_feed is None:
             from gemini_live.media.video import VideoFeed  # noqa: PLC0415 - an extra
 
-            self._video_feed = VideoFeed(self._loop, functools.partial(_hand_in, self._runner.inbox))
+            self._video_feed = VideoFeed(self._loop, functools.partial(hand_in, self._runner.inbox))
         return self._video_feed
 
     def _is_closing(self) -> bool:
@@ -729,30 +728,6 @@ def _pause_of(runner: Runner, speech: Speech, config: SessionConfig) -> Pause | 
             runner.submit("audio_stream_end", codec.frame(codec.encode(RealtimeInput(audio_stream_end=True))))
 
     return Pause(asyncio.get_running_loop(), after_ms / 1000, end)
-
-
-def _is_pixels(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump) -> TypeGuard[npt.NDArray[Any]]:
-    return getattr(given, "ndim", 1) != 1
-
-
-def _hand_in(inbox: Inbox, jpeg: bytes, superseded: int) -> None:
-    inbox.put("video", _core.encode_video(jpeg, "image/jpeg"), superseded=superseded)
-
-
-def _encode_image(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump, mime_type: str | None) -> bytes:
-    blob = blob_from(given, "image")
-    image = cast("Buffer", given) if blob is None else blob.data
-    mime_type = mime_type if blob is None else blob.mime_type
-    view = memoryview(image)
-    if view.ndim != 1 or view.itemsize != 1:
-        raise TypeError(f"an image is given as JPEG or PNG bytes, not as an array of shape {view.shape}")
-    start = bytes(view[:8])
-    kind = mime_type or next((kind for magic, kind in _SIGNATURES.items() if start.startswith(magic)), None)
-    if kind is None:
-        raise ValueError("these bytes begin neither a JPEG nor a PNG; give mime_type for another kind of image")
-    if not kind.startswith("image/"):
-        raise ValueError(f"the MIME type of an image begins with image/, not {kind!r}")
-    return _core.encode_video(image, kind)
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:
