@@ -56,7 +56,8 @@ async def test_little_waits_where_it_cannot_be_taken_back(connection, tls):
     async with server(hang_about, tls=theirs) as url:
         transport, _ = await dialled(url, ssl=ours)
         wire = transport._wire
-        assert wire.get_write_buffer_limits() == (4 * 1024, HIGH_WATER)
+        sealed = tls and connection == "aiofastnet"  # there as much waits sealed, and is not counted
+        assert wire.get_write_buffer_limits() == ((0, 0) if sealed else (4 * 1024, HIGH_WATER))
         sock = wire.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):

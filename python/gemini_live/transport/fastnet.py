@@ -15,8 +15,7 @@ import aiohttp
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["hasten"]
-
+__all__ = ["hasten", "seals_ahead"]
 
 # What is sealed and not sent counts in no `get_write_buffer_size`, so it would never pause us. By default it may be
 # 256 KiB, 5.5 s of speech (`benches/stalled.py`); this is the least that aiofastnet takes.
@@ -49,6 +48,11 @@ class _FastLoop:
 
     async def start_tls(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the loop's own signature
         return await self._fastnet.start_tls(self, *args, ssl_outgoing_bio_size=_SEALED_BYTES, **kwargs)
+
+
+def seals_ahead(wire: asyncio.Transport) -> bool:
+    """Whether a transport is aiofastnet's TLS, which holds as much as may wait behind what it counts."""
+    return type(wire).__module__.startswith("aiofastnet.") and wire.get_extra_info("sslcontext") is not None
 
 
 def hasten(connector: aiohttp.BaseConnector | None) -> None:

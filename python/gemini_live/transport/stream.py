@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gemini_live import _core
 from gemini_live.events import CloseKind
 from gemini_live.failures import Failure
+from gemini_live.transport.fastnet import seals_ahead
 from gemini_live.transport.interface import GOODBYE, HIGH_WATER, LOW_WATER, MAX_MESSAGE, words_of
 
 if TYPE_CHECKING:
@@ -225,7 +226,10 @@ def _discard(_frame: bytes) -> None:
 
 def _keep_fresh(wire: asyncio.Transport) -> None:
     """Let little wait where it cannot be taken back: neither in asyncio's buffers nor, unsent, in the kernel's."""
-    wire.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
+    if seals_ahead(wire):
+        wire.set_write_buffer_limits(high=0)
+    else:
+        wire.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
     # Below asyncio's TLS lies a plain transport with another buffer of 64 KiB, 1.4 s of speech, that has no public
     # name. With a limit of nothing it passes the pause on as soon as the socket is full.
     below = getattr(getattr(wire, "_ssl_protocol", None), "_transport", None)
