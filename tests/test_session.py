@@ -5,6 +5,7 @@ import base64
 import gc
 import json
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -179,6 +180,12 @@ async def test_activity_marks_come_after_the_speech_before_them(network):
 # --- from other threads ---
 
 
+def elsewhere(action):
+    """Do it in another thread, while this one waits: the loop comes round to nothing meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(action).result()
+
+
 async def test_a_microphone_thread_feeds_without_waiting_and_in_order():
     samples = np.arange(32_000, dtype=np.int16)
     async with emulator.Emulator(compress_time=True) as server:
@@ -200,9 +207,13 @@ async def test_a_microphone_thread_feeds_without_waiting_and_in_order():
 async def test_feeding_costs_one_wake_up_for_a_batch(network):
     async with connect() as session:
         before = len(asyncio.get_running_loop()._ready)
-        for _ in range(50):
-            session.feed_audio(b"\0\0" * 320)
-        assert session.feed_video(JPEG)
+
+        def feed():
+            for _ in range(50):
+                session.feed_audio(b"\0\0" * 320)
+            assert session.feed_video(JPEG)
+
+        elsewhere(feed)
         assert len(asyncio.get_running_loop()._ready) - before <= 2
         assert session.stats.waiting == session.stats.accepted == 51
         await asyncio.sleep(0.01)
@@ -214,7 +225,7 @@ async def test_feeding_costs_one_wake_up_for_a_batch(network):
 async def test_what_was_fed_to_a_blocked_loop_is_as_old_as_it_is(network):
     async with connect(outbox=live.OutboxLimits(audio_ms=200)) as session:
         for _ in range(5):
-            session.feed_audio(b"\0\0" * 320)
+            elsewhere(lambda: session.feed_audio(b"\0\0" * 320))
         asyncio.get_running_loop()._jumping.now += 1.0  # the loop was busy for a second
         await asyncio.sleep(0.0)
         await asyncio.sleep(0.0)
@@ -225,9 +236,19 @@ async def test_what_was_fed_to_a_blocked_loop_is_as_old_as_it_is(network):
 @on_fake_clock
 async def test_what_was_fed_goes_before_what_is_sent_after_it(network):
     async with connect() as session:
-        session.feed_audio(b"\0\0" * 320)
+        elsewhere(lambda: session.feed_audio(b"\0\0" * 320))
         await session.send_text("after")
         assert [next(iter(message["realtimeInput"])) for message in network.last.said] == ["audio", "text"]
+
+
+@on_fake_clock
+async def test_what_is_fed_in_the_loops_own_thread_leaves_at_once(network):
+    async with connect() as session:
+        elsewhere(lambda: session.feed_audio(np.full(320, 1, np.int16)))
+        for number in (2, 3):
+            assert session.feed_audio(np.full(320, number, np.int16))
+        heard = [message["realtimeInput"]["audio"]["data"][:3] for message in network.last.said]
+        assert heard == ["AQA", "AgA", "AwA"]  # little-endian 1, 2, 3
 
 
 @on_fake_clock

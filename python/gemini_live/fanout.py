@@ -117,7 +117,12 @@ class Cursor:
     def put_audio(self, audio: ModelAudio, duration_s: float) -> None:
         """Add a piece of audio, and wake the reader."""
         self._audio_s += duration_s
-        self._add(audio)
+        if self._max_unread is not None:
+            self._add(audio)
+        else:  # what nearly always is to be done
+            self._unread.append(audio)
+            if self._waiter is not None:
+                self._wake()
         while self._audio_s > MAX_AUDIO_S:
             self._skip_oldest_audio()
 

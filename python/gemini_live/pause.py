@@ -35,6 +35,7 @@ class Pause:
         self._heard_at = 0.0
         self._is_awaited = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # uvloop's handles do not say when they are due
 
     def heard(self) -> None:
         """Something was heard; from any thread."""
@@ -54,16 +55,20 @@ class Pause:
     def _look(self) -> None:
         expected_at = -math.inf  # by `heard`: at once
         if self._timer is not None:
-            expected_at = self._timer.when()
+            expected_at = self._timer_at
             self._timer.cancel()
             self._timer = None
         if not self._is_awaited:
             return
         due_at, now = self._heard_at + self._after_s, self._loop.time()
         if now < due_at:
-            self._timer = self._loop.call_at(due_at, self._look)
+            self._look_again(due_at)
         elif now > expected_at + _GRACE_S / 2:
-            self._timer = self._loop.call_at(now + _GRACE_S, self._look)
+            self._look_again(now + _GRACE_S)
         else:
             self._is_awaited = False
             self._then()
+
+    def _look_again(self, at: float) -> None:
+        self._timer = self._loop.call_at(at, self._look)
+        self._timer_at = at

@@ -115,14 +115,20 @@ class Runner:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(action)
 
+    def is_here(self) -> bool:
+        """Whether the caller is called by the session's loop.
+
+        `asyncio.get_running_loop` would say the same, with a system call before Python 3.12.
+        """
+        return get_ident() == self._thread and self._loop.is_running() and self._forks == _forks
+
     def check_loop(self) -> None:
         """What is called from another loop would come to another thread's sockets, or wait for ever.
 
         Raises:
             RuntimeError: this is not the loop that the session was opened in.
         """
-        # What `asyncio.get_running_loop` looks at, but for the system call that it makes before Python 3.12.
-        if get_ident() != self._thread or not self._loop.is_running() or self._forks != _forks:
+        if not self.is_here():
             raise RuntimeError(
                 "the session belongs to another event loop; from there use feed_audio() and feed_video(), or "
                 "asyncio.run_coroutine_threadsafe() with the loop that it was opened in"

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -143,7 +143,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        self._feed(block, rate_hz, self._runner.submit_audio, self._mark, layout, encoding)
+        self._feed(block, rate_hz, layout, encoding)
 
     def feed_audio(
         self,
@@ -153,10 +153,11 @@ class Session:
         layout: Layout = "channels_last",
         encoding: Encoding = "pcm",
     ) -> bool:
-        """`send_audio` for microphone callbacks: from any thread, without waiting and without a task.
+        """`send_audio` for callbacks: from any thread, without waiting and without a task.
 
-        What is fed while the loop is busy goes in when it comes round, in order; too old by then, it expires and is
-        reported like everything else that waited too long.
+        In the loop's own thread it leaves at once; that is the cheapest way for a program that serves many sessions
+        from one timer. What other threads feed goes in when the loop comes round, in order; too old by then, it expires
+        and is reported like everything else that waited too long.
 
         Returns:
             Whether it was taken; false once the session is closing or has ended.
@@ -165,8 +166,11 @@ class Session:
             TypeError: not samples of an accepted kind.
             ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
         """
-        if self._is_closing():
+        if self._protocol.state in _ENDING:
             return False
+        if self._runner.is_here():
+            self._feed(block, rate_hz, layout, encoding)
+            return True
         taken: list[bool] = []
         put = self._runner.inbox.put
 
@@ -178,7 +182,7 @@ class Session:
             if kind == "activity_end":
                 self._runner.call_soon_threadsafe(self._asked)
 
-        self._feed(block, rate_hz, take, mark, layout, encoding)
+        self._feed(block, rate_hz, layout, encoding, take, mark)
         return all(taken)
 
     def feed_video(
@@ -629,24 +633,25 @@ class Session:
 
     def _feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
         self,
-        block: Samples | Blob | SupportsModelDump,
+        block: Any,  # noqa: ANN401 - samples, or a blob of some: that is found out here
         rate_hz: int,
-        take: Take,
-        mark: Mark,
         layout: Layout,
         encoding: Encoding,
+        take: Take | None = None,
+        mark: Mark | None = None,
     ) -> None:
+        take = take or self._runner.submit_audio
         try:
             if self._listener is None:
-                self._speech.feed(cast("Samples", block), rate_hz, take, layout, encoding)
+                self._speech.feed(block, rate_hz, take, layout, encoding)
             else:
-                self._listener.feed(cast("Samples", block), rate_hz, take, mark, layout, encoding)
+                self._listener.feed(block, rate_hz, take, mark or self._mark, layout, encoding)
         except TypeError:
             # what has no samples itself may be a blob that holds some; asked afterwards, it costs the others nothing
             blob = blob_from(block, "block")
             if blob is None:
                 raise
-            self._feed(*pcm_from(blob, "block"), take, mark, layout, encoding)
+            self._feed(*pcm_from(blob, "block"), layout, encoding, take, mark)
             return
         if self._pause is not None:
             self._pause.heard()
