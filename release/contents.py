@@ -26,7 +26,7 @@ NEEDED = (
 )
 ALLOWED = (
     *NEEDED,
-    r"gemini_live/([a-z_]+/)?[a-z_]+\.py",
+    r"gemini_live/([a-z0-9_]+/)?[a-z0-9_]+\.py",
     r"gemini_live/demo/README\.md",
     r"gemini_live-[^/]+\.dist-info/sboms/[\w-]+\.cyclonedx\.json",
 )

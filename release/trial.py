@@ -18,8 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 EXTRAS = "cli,socks,vertex,otel"
-# The tests read pages, programs and tables; what they must not find is the package itself.
-NOT_COPIED = (".git", ".venv", ".*cache", "*.so", "*.pyd", "__pycache__", "build", "dist", "python", "rust", "target")
+# The tests read pages, programs and tables; what they must not find is the package itself, and what was built of it.
+LEFT_OUT = {".git", ".venv", "build", "dist", "python", "rust", "target"}
+BUILT = shutil.ignore_patterns(".*cache", "*.so", "*.pyd", "__pycache__", "target")
 # pytest's exit code. On a small machine that is busy with something else, what measures time may fail.
 _SOME_FAILED = 1
 TOOLCHAIN = ("cargo", "rustc", "rustup", "maturin")
@@ -71,7 +72,7 @@ def _try(folder: Path, arguments: list[str]) -> None:
     run(str(programs / "gemini-live"), "demo", "--fast")
 
     tree = folder / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    shutil.copytree(ROOT, tree, ignore=_left_out)
     where = f"import gemini_live, sys; sys.exit(not gemini_live.__file__.startswith({str(home)!r}))"
     run(python, "-c", where, cwd=tree)
     tests = [python, "-m", "pytest", "--ignore", "tests/conformance", *arguments]
@@ -82,6 +83,10 @@ def _try(folder: Path, arguments: list[str]) -> None:
         run(*tests, "--last-failed", "--numprocesses", "0", cwd=tree)
     elif code:
         sys.exit(code)
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    return BUILT(folder, names) | (LEFT_OUT if Path(folder) == ROOT else set())
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import soxr
 
+import gemini_live
 from gemini_live import emulator
 from gemini_live.media import encode_g711
 from test_examples import start
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SPEECH = EXAMPLES.parent / "python" / "gemini_live" / "demo" / "speech.wav"
+SPEECH = Path(gemini_live.__file__).parent / "demo" / "speech.wav"
 
 
 async def end(program):

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import soxr
 
+import gemini_live
 import sound_server
 from gemini_live import emulator
 
 ROOT = Path(__file__).parent.parent
-SPEECH = ROOT / "python" / "gemini_live" / "demo" / "speech.wav"
+SPEECH = Path(gemini_live.__file__).parent / "demo" / "speech.wav"
 
 pytestmark = [
     pytest.mark.skipif(bool(sound_server.what_is_missing()), reason=sound_server.what_is_missing() or "-"),

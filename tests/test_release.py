@@ -67,6 +67,7 @@ GOOD = {
     "gemini_live/_core.abi3.so": "compiled in ./rust/lib.rs",
     "gemini_live/py.typed": "",
     "gemini_live/codec.py": "",
+    "gemini_live/media/g711.py": "",
     "gemini_live/demo/speech.wav": "",
     "gemini_live/emulator/__init__.py": "",
     f"{INFO}/METADATA": "",
