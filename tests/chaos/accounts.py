@@ -247,7 +247,7 @@ class Books:
     # --- order ---
 
     def _in_order(self) -> Iterator[str]:
-        """What one thread said is written, and is in the ledger, in that order."""
+        """What one thread said is written, and is in the ledger, in that order; but speech may overtake an image."""
         repeated = () if self._knows_by_index else (_ANSWER,)
         places = [
             {key: place for place, key in enumerate(said) if key.kind not in (*_MARKS, *repeated)}
@@ -259,9 +259,9 @@ class Books:
         sequences += [(f"line {line.number}", line.written) for line in self._lines]
         for name, sequence in sequences:
             for place_of in places:
-                found = [place_of[key] for key in sequence if key in place_of]
-                if found != sorted(found):
-                    at = next(i for i in range(1, len(found)) if found[i] < found[i - 1])
+                found = [(place_of[key], key.kind) for key in sequence if key in place_of]
+                at = _first_overtaken(found)
+                if at is not None:
                     yield f"out of order in {name} at {at}"
 
     # --- what the events say, and what the stats say ---
@@ -311,3 +311,15 @@ class Books:
             counts = self._stats.by_kind[self._driver.kinds[key]]
             if not counts.waiting and not (key.kind == _ANSWER and counts.uncertain):
                 yield f"LOST {key}: taken, never written, and not counted as undelivered"
+
+
+def _first_overtaken(sequence: Sequence[tuple[int, str]]) -> int | None:
+    """Where something stands behind what was said after it; an image may, behind speech. Places, with kinds."""
+    latest = latest_but_speech = -1
+    for at, (place, kind) in enumerate(sequence):
+        if place < (latest_but_speech if kind == "video" else latest):
+            return at
+        latest = max(latest, place)
+        if kind != "audio":
+            latest_but_speech = max(latest_but_speech, place)
+    return None
