@@ -31,13 +31,13 @@ test-rust: ## Run the tests of the Rust core, without Python
 	cargo test --quiet --locked
 
 test-python: $(BUILT) ## Run the tests of the package, on the emulator
-	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance
+	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance
 
 test-connections: $(BUILT) ## Run the tests of the package in every other way that a connection may be driven
-	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --connection aiofastnet
-	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --connection aiohttp
-	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --connection aiofastnet --uvloop
-	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/conformance --uvloop
+	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --connection aiofastnet
+	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --connection aiohttp
+	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --connection aiofastnet --uvloop
+	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --uvloop
 
 # What tests/test_media_sound_server.py speaks through; without it that file is skipped. Never a reason to fail.
 SOUND := pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins
@@ -172,7 +172,7 @@ wheel: $(RELEASERS) ## Build the wheel for this machine from dist/*.tar.gz, with
 
 # With any interpreter, and without the environment of the other targets: make test-wheel PYTHON=python3.13
 test-wheel: ## Install the wheel of dist/ for PYTHON=python3 where there is no Rust; run demo and tests from it
-	$(PYTHON) -m release.trial --quiet --numprocesses auto --dist loadfile
+	$(PYTHON) -m release.trial --quiet --numprocesses logical --dist loadfile
 
 test-wheel-musl: ## The same on Alpine, in a container: VERSION=3.13
 	docker run --rm --volume "$(CURDIR):/project:ro" --workdir /project python:$(or $(VERSION),3.13)-alpine \

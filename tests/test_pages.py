@@ -94,6 +94,11 @@ class Caller:
 
     def __init__(self):
         self.heard, self.over, self.answered = 0, False, asyncio.Event()
+        self.blocks = 0
+
+    def next_block(self):
+        self.blocks += 1
+        return np.full(320, 8_000 if self.blocks < 50 else 0, np.int16)  # a second of speech, then silence
 
     def play(self, pcm):
         self.heard += len(pcm)
@@ -133,6 +138,12 @@ callers = [Caller(), Caller()]
 await asyncio.wait_for(serve(callers), 10)
 assert all(caller.heard and caller.over for caller in callers)
 await (await open_one()).close()
+caller = Caller()
+async with live.connect(SETUP) as session, asyncio.timeout(10):
+    calls = [(session, session.events(), caller)]
+    while not caller.heard:
+        tick(calls)
+        await asyncio.sleep(0.001)
 """,
     "docs/microphone.md": """
 import numpy as np
