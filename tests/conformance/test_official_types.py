@@ -34,7 +34,7 @@ TURN = live.Content(
 # each way to send something; the last of what it makes is looked at
 CALLS = {
     "audio": lambda s: s.send_audio(BLOCK),
-    "audio at another rate": lambda s: s.send_audio(np.zeros(960, np.float32), rate_hz=48_000),
+    "audio of another kind": lambda s: s.send_audio(np.zeros((320, 2), np.float32)),
     "video": lambda s: s.send_video(JPEG),
     "text": lambda s: s.send_text("Grüße 👋"),
     "audio_stream_end": lambda s: s.audio_stream_end(),
