@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import selectors
+import signal
 
 import pytest
 
@@ -32,6 +33,9 @@ def pytest_configure(config):
         dialling.hasten = lambda _connector: None  # as if it were not installed
     if connection == "aiohttp":
         takeover.take_over = lambda _connection: None
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # so a shell starts what it runs in the background, and the programs that are to be interrupted would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--uvloop"):
         config.pluginmanager.register(_OnUvloop())
 

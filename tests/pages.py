@@ -153,8 +153,9 @@ class Stage:
     async def _leave(self, before):
         while self._answers() == before:
             await asyncio.sleep(0.02)
+        answered = list(self.sessions)  # and not one that the program opens next
         await asyncio.sleep(LISTENS_S)
-        for session in self.sessions:
+        for session in answered:
             await session.close()
 
 

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -108,6 +109,20 @@ async def deaf_client(emu):
         writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_leaving_while_somebody_is_let_in(turns):
+    async with emulator.Emulator() as emu:
+        host, _, port = emu.url.rpartition("/")[2].partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            for _ in range(turns):  # up to where the loop has accepted it, but made nothing of it yet
+                await asyncio.sleep(0)
+            await emu.stop()
+            client.setblocking(False)
+            async with asyncio.timeout(5):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
 
 
 async def test_leaving_while_a_client_does_not_read():

@@ -13,6 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from gemini_live.emulator.listening import stop_listening
+
 if TYPE_CHECKING:
     from random import Random
 
@@ -284,7 +286,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        self._server.close()
+        await stop_listening(self._server)
         passages = list(self.passages)
         for passage in passages:
             passage.holds_server = False

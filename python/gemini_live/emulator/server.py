@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import msgspec
 import trustme
@@ -16,6 +16,7 @@ from gemini_live.emulator.connection import CLOSE_TIMEOUT_S, Connection
 from gemini_live.emulator.control import PREFIX, Control
 from gemini_live.emulator.faults import Faults
 from gemini_live.emulator.ledger import ConnectionLedger, Ledger
+from gemini_live.emulator.listening import stop_listening
 from gemini_live.emulator.profiles import PROFILES, Pace, Profile
 from gemini_live.emulator.replay import read_recording
 from gemini_live.emulator.script import Rule, Script, load
@@ -111,7 +112,7 @@ class Emulator:
         self._sessions = Sessions(self.ledger, keep=record)
         self._connections: set[Connection] = set()
         self._upgrades = 0
-        self._runner: web.AppRunner | None = None
+        self._running: tuple[web.AppRunner, asyncio.Server] | None = None
         self._url = ""
 
     # --- life ---
@@ -122,7 +123,7 @@ class Emulator:
         Raises:
             OSError: the port is in use or the host is not this machine's.
         """
-        if self._runner is not None:
+        if self._running is not None:
             raise RuntimeError("the emulator is already running")
         app = web.Application()
         app.router.add_route("*", PREFIX + "{what}", Control(self).answer)
@@ -131,21 +132,25 @@ class Emulator:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._host, self._port, ssl_context=self._server_tls() if self._tls else None)
-            await site.start()
+            to_http = cast("Callable[[], asyncio.Protocol]", runner.server)  # there is one after setup
+            listening = await asyncio.get_running_loop().create_server(
+                to_http, self._host, self._port, ssl=self._server_tls() if self._tls else None
+            )
         except BaseException:
             await runner.cleanup()
             raise
-        self._runner = runner
-        host, port = runner.addresses[0][:2]
+        self._running = runner, listening
+        host, port = listening.sockets[0].getsockname()[:2]
         self._url = f"{'wss' if self._tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
         return self._url
 
     async def stop(self) -> None:
         """Closes all connections with 1001 and the port; may be called twice."""
-        runner, self._runner = self._runner, None
-        if runner is None:
+        running, self._running = self._running, None
+        if running is None:
             return
+        runner, listening = running
+        await stop_listening(listening)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):
                 await self.close_connections(WSCloseCode.GOING_AWAY)
