@@ -79,12 +79,15 @@ async def examine(line: Line) -> AsyncIterator[Check]:
     host = (there.hostname or "") if there else line.host
     port = (there.port or 80) if there else line.port
     failed = ""
-    steps: list[tuple[str, Callable[[], Awaitable[Check]]]] = [
-        ("DNS", lambda: _dns(host, port)),
-        ("TCP", lambda: _tcp(host, port)),
-        ("TLS", lambda: _tls(line, host, port, through_proxy=there is not None)),
-    ]
-    for name, step in steps:
+    steps: dict[str, Callable[[], Awaitable[Check]]] = {
+        "DNS": lambda: _dns(host, port),
+        "TCP": lambda: _tcp(host, port),
+        "TLS": lambda: _tls(line, host, port, through_proxy=there is not None),
+    }
+    if _is_address(host):
+        del steps["DNS"]
+        yield Check("DNS", Status.OK, f"not needed for {host}")
+    for name, step in steps.items():
         check = _skipped(name, failed) if failed else await _timed(step())
         yield check
         failed = failed or (name if check.status is Status.FAILED else "")
@@ -145,10 +148,14 @@ def _proxy(line: Line, proxy: str) -> Check:
     return Check("proxy", Status.OK, "none")
 
 
-async def _dns(host: str, port: int) -> Check:
+def _is_address(host: str) -> bool:
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(host)
-        return Check("DNS", Status.OK, f"not needed for {host}")
+        return True
+    return False
+
+
+async def _dns(host: str, port: int) -> Check:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
