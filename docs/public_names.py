@@ -110,9 +110,12 @@ def _signature(
 
 
 def _docstring(_app: Sphinx, kind: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
-    """Keep napoleon from taking what stands before a colon for a type: our types stand in annotations."""
+    """Keep napoleon from taking what stands before a colon for a type: our types stand in annotations.
+
+    It looks for one in the first line only, so that line becomes a comment without words.
+    """
     if kind in {"attribute", "property", "data"} and lines:
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def _elsewhere(
