@@ -16,6 +16,7 @@ import numpy as np
 
 from gemini_live import emulator
 from gemini_live.cli import main
+from gemini_live.emulator.listening import stop_listening
 
 COMMAND = [sys.executable, "-W", "error", "-m", "gemini_live"]
 RATE_HZ = 16_000
@@ -83,9 +84,10 @@ def connect_proxy():
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             await asyncio.gather(pump(reader, back), pump(there, writer))
 
-        async with await asyncio.start_server(lead, "127.0.0.1", 0) as server:
-            tell((server.sockets[0].getsockname()[1], asked))
-            await ended.wait()
+        server = await asyncio.start_server(lead, "127.0.0.1", 0)
+        tell((server.sockets[0].getsockname()[1], asked))
+        await ended.wait()
+        await stop_listening(server)
 
     return in_thread(serve)
 

@@ -34,7 +34,7 @@ def unread(cursor):
 @pytest.fixture
 def short_memory(monkeypatch):
     """Three seconds instead of five minutes."""
-    monkeypatch.setattr(fanout, "MAX_AUDIO_S", 3.0)
+    monkeypatch.setattr(fanout, "MAX_AUDIO_BYTES", 3 * len(SECOND))
 
 
 async def settle():
@@ -303,7 +303,7 @@ def test_one_piece_that_is_longer_than_everything(short_memory):
 
 
 def test_five_minutes_are_kept():
-    assert fanout.MAX_AUDIO_S == 300
+    assert 300 * len(SECOND) == fanout.MAX_AUDIO_BYTES
 
 
 # --- a cursor that may never be read ---------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_the_bound_keeps_account_of_audio(short_memory):
     for number in range(9):
         events.publish(audio(number))
     assert unread(prelude) == [Lagged(count=7), audio(7), audio(8)]
-    assert prelude._audio_s == 0
+    assert prelude._audio_bytes == 0
 
 
 async def test_the_end_is_among_what_a_bounded_cursor_keeps():
@@ -413,7 +413,7 @@ def test_the_fanout_itself_holds_nobody():
 def test_any_pace_adds_up(steps):
     """Each cursor reads, skips or is relieved of every event exactly once, in order, against a plain model."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fanout, "MAX_AUDIO_S", 3.0)
+        patch.setattr(fanout, "MAX_AUDIO_BYTES", 3 * len(SECOND))
         events = Fanout()
         cursors = [events.join() for _ in range(3)]
         models = [[] for _ in cursors]

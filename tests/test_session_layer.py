@@ -207,7 +207,7 @@ async def test_row_events_are_typed_and_each_consumer_has_a_cursor():
 
 
 async def test_row_events_a_lag_is_visible(monkeypatch):
-    monkeypatch.setattr("gemini_live.fanout.MAX_AUDIO_S", 1.0)
+    monkeypatch.setattr("gemini_live.fanout.MAX_AUDIO_BYTES", 48_000)
     async with Rig() as rig, rig.connect() as session:
         slow = session.events()
         await session.send_audio(np.tile(SPEECH, 3))

@@ -49,6 +49,29 @@ async def test_the_connection_is_driven_as_the_run_of_the_suite_says(connection,
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_messages_that_come_in_pieces_do_not_mix_although_connections_share_what_they_read_into(tls):
+    wires = asyncio.Queue()
+
+    async def handler(websocket):
+        wires.put_nowait(websocket._req.transport)
+        await websocket.receive()
+
+    ours, theirs = tls_contexts() if tls else (None, None)
+    async with server(handler, tls=theirs) as url:
+        (one, to_one), (other, to_other) = [await dialled(url, ssl=ours) for _ in range(2)]
+        first, second = await wires.get(), await wires.get()
+        first.write(b"\x82\x04fi")
+        second.write(b"\x82\x06second\x82\x05th")
+        assert await to_other.messages.get() == b"second"
+        first.write(b"ne\x82\x01!")
+        assert [await to_one.messages.get() for _ in range(2)] == [b"fine", b"!"]
+        second.write(b"ird")
+        assert await to_other.messages.get() == b"third"
+        for transport in (one, other):
+            await transport.close(1000, 1.0)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 async def test_little_waits_where_it_cannot_be_taken_back(connection, tls):
     if connection == "aiohttp":
         pytest.skip("aiohttp's own WebSocket keeps its socket to itself")

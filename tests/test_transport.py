@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from gemini_live.auth import Address
 from gemini_live.codec import frame
 from gemini_live.config import TransportConfig
+from gemini_live.emulator.listening import stop_listening
 from gemini_live.events import CloseKind
 from gemini_live.transport import DialError, dial
 
@@ -91,7 +92,7 @@ async def tcp_server(serve):
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
-        listener.close()
+        await stop_listening(listener)
         for transport in connections.values():
             transport.abort()
         if connections:

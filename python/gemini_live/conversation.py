@@ -32,6 +32,17 @@ class Conversation:
         audio_discarded: pieces of interrupted answers that were held back.
     """
 
+    __slots__ = (
+        "_interrupted_at",
+        "_sequence",
+        "_turn",
+        "_turn_over_at",
+        "audio_discarded",
+        "owed_since",
+        "pending_calls",
+        "turn_running",
+    )
+
     def __init__(self) -> None:
         self.turn_running = False
         self.owed_since: float | None = None

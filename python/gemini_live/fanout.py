@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cursor", "Fanout"]
 
-# Answers arrive several times faster than they are played, so an unread backlog of some minutes is normal.
-MAX_AUDIO_S = 300.0
+# Answers arrive several times faster than they are played, so an unread backlog of some minutes is normal: five of them
+# at 24 kHz. Counted in bytes, as nothing need be worked out for that.
+MAX_AUDIO_BYTES = 300 * 2 * 24_000
 
 
 class Cursor:
@@ -30,12 +31,24 @@ class Cursor:
     it as a context manager.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_audio_bytes",
+        "_ended",
+        "_fanout",
+        "_lagged",
+        "_max_unread",
+        "_owner",
+        "_unread",
+        "_waiter",
+    )
+
     def __init__(self, fanout: Fanout, owner: object = None, *, max_unread_before_start: int | None = None) -> None:
         self._fanout = fanout
         self._owner = owner
         self._max_unread = max_unread_before_start
         self._unread: deque[Event] = deque()
-        self._audio_s = 0.0
+        self._audio_bytes = 0
         self._lagged = 0
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
@@ -82,12 +95,9 @@ class Cursor:
             return Lagged(count=count)
         if not self._unread:
             return None
-        return self._pop_oldest()
-
-    def _pop_oldest(self) -> Event:
         event = self._unread.popleft()
-        if isinstance(event, ModelAudio):
-            self._audio_s -= event.duration_s
+        if type(event) is ModelAudio:
+            self._audio_bytes -= len(event.data)
         return event
 
     def close(self) -> None:
@@ -95,7 +105,7 @@ class Cursor:
         self._fanout.leave(self)
         self._owner = None  # nothing more is expected of the session
         self._unread.clear()
-        self._audio_s = 0.0
+        self._audio_bytes = 0
         self._lagged = 0
         self.end()
 
@@ -111,25 +121,27 @@ class Cursor:
         """Add an event that is no audio, and wake the reader."""
         if isinstance(event, Interrupted):
             self._unread = deque(kept for kept in self._unread if not isinstance(kept, ModelAudio))
-            self._audio_s = 0.0
+            self._audio_bytes = 0
         self._add(event)
 
-    def put_audio(self, audio: ModelAudio, duration_s: float) -> None:
+    def put_audio(self, audio: ModelAudio) -> None:
         """Add a piece of audio, and wake the reader."""
-        self._audio_s += duration_s
+        self._audio_bytes += len(audio.data)
         if self._max_unread is not None:
             self._add(audio)
         else:  # what nearly always is to be done
             self._unread.append(audio)
             if self._waiter is not None:
                 self._wake()
-        while self._audio_s > MAX_AUDIO_S:
+        while self._audio_bytes > MAX_AUDIO_BYTES:
             self._skip_oldest_audio()
 
     def _add(self, event: Event) -> None:
         self._unread.append(event)
         if self._max_unread is not None and len(self._unread) > self._max_unread:
-            self._pop_oldest()
+            oldest = self._unread.popleft()
+            if isinstance(oldest, ModelAudio):
+                self._audio_bytes -= len(oldest.data)
             self._lagged += 1
         if self._waiter is not None:
             self._wake()
@@ -137,7 +149,7 @@ class Cursor:
     def _skip_oldest_audio(self) -> None:
         oldest = next(event for event in self._unread if isinstance(event, ModelAudio))
         self._unread.remove(oldest)
-        self._audio_s -= oldest.duration_s
+        self._audio_bytes -= len(oldest.data)
         self._lagged += 1
 
     def end(self) -> None:
@@ -152,6 +164,8 @@ class Cursor:
 
 class Fanout:
     """Hands every event to every cursor that somebody still holds."""
+
+    __slots__ = ("_cursors", "_ended", "_without_audio", "loop")
 
     def __init__(self) -> None:
         # weakly: a consumer that went away without a word costs nothing, and does not keep its session alive
@@ -174,10 +188,9 @@ class Fanout:
 
     def publish_audio(self, audio: ModelAudio) -> None:
         """`publish` for what nearly all events are."""
-        duration_s = audio.duration_s
         for held in self._cursors:
             if (cursor := held()) is not None:
-                cursor.put_audio(audio, duration_s)
+                cursor.put_audio(audio)
 
     def join(self, owner: object = None, *, max_unread_before_start: int | None = None) -> Cursor:
         """Make a cursor that begins now.

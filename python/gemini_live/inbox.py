@@ -56,6 +56,8 @@ class Inbox:
         most_s: how old audio may get.
     """
 
+    __slots__ = ("_batch", "_lock", "_loop", "_most_s", "_take", "waiting")
+
     def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Batch], None], most_s: float) -> None:
         self._loop = loop
         self._take = take

@@ -105,6 +105,27 @@ class Outbox:
         replayable: the service acknowledges by index, so written messages are kept for a replay.
     """
 
+    __slots__ = (
+        "_audio",
+        "_audio_s",
+        "_booked",
+        "_control_bytes",
+        "_dropped",
+        "_dropped_audio_s",
+        "_fates",
+        "_index",
+        "_overflow",
+        "_queue",
+        "_replayable",
+        "_video",
+        "_written",
+        "_written_bytes",
+        "bytes_written",
+        "limits",
+        "longest_wait_s",
+        "waiting",
+    )
+
     def __init__(self, limits: OutboxLimits, *, replayable: bool = False) -> None:
         self.limits = limits
         self._audio_s = limits.audio_ms / 1000

@@ -182,6 +182,45 @@ class Protocol:
         dice: gives numbers from 0 to 1, for the jitter.
     """
 
+    # Beyond 30 attributes each instance has a hash table of its own (CPython's `SHARED_KEYS_MAX_SIZE`). With a hundred
+    # sessions that is memory which has gone cold between two messages, so whatever each of them touches has slots.
+    __slots__ = (
+        "_attempts",
+        "_by_index",
+        "_close_kind",
+        "_config",
+        "_decisions",
+        "_dice",
+        "_down_at",
+        "_down_because",
+        "_due_at",
+        "_ever_open",
+        "_handle",
+        "_handle_is_current",
+        "_heard_at",
+        "_move_at",
+        "_open_at",
+        "_paused",
+        "_ping",
+        "_pinged_at",
+        "_refused",
+        "_replay_from_start",
+        "_resuming",
+        "_same_kind",
+        "bytes_received",
+        "closed",
+        "conversation",
+        "gaps_s",
+        "longest_gap_s",
+        "messages_received",
+        "outbox",
+        "reconnects",
+        "round_trip_s",
+        "setup",
+        "state",
+        "unknown_received",
+    )
+
     def __init__(self, config: SessionConfig, setup: Setup, dice: Callable[[], float]) -> None:
         self._config = config
         self.setup = setup

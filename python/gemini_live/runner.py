@@ -68,6 +68,31 @@ class Runner:
         fanout: takes the events.
     """
 
+    __slots__ = (
+        "_address",
+        "_cause",
+        "_changed",
+        "_chore",
+        "_chore_given",
+        "_config",
+        "_dial",
+        "_dialling",
+        "_dropped",
+        "_express",
+        "_fanout",
+        "_forks",
+        "_loop",
+        "_outbox",
+        "_task",
+        "_thread",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "inbox",
+        "pause",
+        "protocol",
+    )
+
     def __init__(
         self,
         decide: protocol.Protocol,

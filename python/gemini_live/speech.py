@@ -43,6 +43,8 @@ class Speech:
         preroll_ms: how much of the newest is kept while speech is held.
     """
 
+    __slots__ = ("_chunk_s", "_chunk_samples", "_encoder", "_is_held", "_lock", "_preroll", "_rate_hz")
+
     def __init__(self, chunk_ms: int, *, preroll_ms: int = 0) -> None:
         self._chunk_samples = NATIVE_RATE_HZ * chunk_ms // 1000
         self._chunk_s = self._chunk_samples / NATIVE_RATE_HZ

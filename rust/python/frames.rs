@@ -1,5 +1,7 @@
 //! WebSocket frames for Python: whole ones out, a stream of them in.
 
+use std::cell::Cell;
+use std::mem;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -96,6 +98,12 @@ pub struct Violation {
     reason: &'static str,
 }
 
+thread_local! {
+    /// What the readers of a thread copy into by turns, as mostly nothing of a read is left over: so it stays in the
+    /// processor's cache, where the memory of one connection among many would not.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 #[pyclass(frozen, module = "gemini_live._core")]
 pub struct FrameReader {
     parser: Mutex<Parser>,
@@ -120,7 +128,11 @@ impl FrameReader {
                 .parser
                 .lock_py_attached(py)
                 .unwrap_or_else(PoisonError::into_inner);
-            append_bytes(buffer, size, parser.buffer())?;
+            let unread = parser.buffer();
+            if unread.is_empty() {
+                *unread = ROOM.take();
+            }
+            append_bytes(buffer, size, unread)?;
             while let Some(item) = parser.next() {
                 items.push(match item {
                     Item::Message(message) => PyBytes::new(py, message).into_any(),
@@ -140,6 +152,10 @@ impl FrameReader {
                         Bound::new(py, Violation { code, reason })?.into_any()
                     }
                 });
+            }
+            let unread = parser.buffer();
+            if unread.is_empty() {
+                ROOM.set(mem::take(unread));
             }
         }
         // made after the lock is given back, as in `AudioEncoder.encode`

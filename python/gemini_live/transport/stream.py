@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from gemini_live import _core
 from gemini_live.events import CloseKind
@@ -32,6 +33,21 @@ _CLOSE, _PING, _PONG = 8, 9, 10
 _NO_STATUS_RECEIVED = 1005  # stands for a close frame without a code
 
 
+_read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+
+def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
+    """What all connections of a loop read into.
+
+    asyncio, uvloop and aiofastnet tell of what they have read in the call that reads it, so nothing stays there between
+    two connections; and what all of them use stays in the processor's cache.
+    """
+    buffer = _read_buffers.get(loop)
+    if buffer is None:
+        buffer = _read_buffers[loop] = memoryview(bytearray(_READ_BYTES))
+    return buffer
+
+
 class StreamTransport(asyncio.BufferedProtocol):
     """The client's end of a WebSocket.
 
@@ -45,7 +61,7 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._wire = wire
         self._early = early
         self._frames = _core.FrameReader(MAX_MESSAGE)
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = _read_buffer(self._loop)
         self._receiver: Receiver | None = None
         self._release: Callable[[Exception | None], Awaitable[None]] | None = None
         self._gone = False  # the socket is closed
