@@ -74,7 +74,7 @@ def main() -> None:
                 observed = measure(f"probe-timed-{alike}", sessions, length, where)
                 rows = {
                     "send_audio to kernel": [us for answer in timed for us in answer["call_us"]],
-                    "due to send_audio (the loop's)": [us for answer in timed for us in answer["late_us"]],
+                    "due time to call of send_audio": [us for answer in timed for us in answer["late_us"]],
                 }
                 shown = {title: percentiles(values) for title, values in rows.items()}
                 callbacks = [us for answer in observed for us in answer["callbacks_us"]]

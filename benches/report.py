@@ -129,7 +129,7 @@ def latency_table(latency: Mapping[str, Any]) -> str:
     first = next(iter(latency.values()))
     columns = list(next(iter(first.values())))
     titles = ["max" if column == "100" else f"p{column}" for column in columns]
-    lines = [f"| sessions | µs | {' | '.join(titles)} |", f"|---|---|{'---|' * len(columns)}"]
+    lines = [f"| sessions | what, in µs | {' | '.join(titles)} |", f"|---|---|{'---|' * len(columns)}"]
     for sessions, rows in latency.items():
         for title, row in rows.items():
             shown = [f"{row[column]:,.0f}" if column in row else "" for column in columns]

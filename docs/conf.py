@@ -21,7 +21,10 @@ extensions = [
 exclude_patterns = ["__pycache__"]
 suppress_warnings = [
     "myst.xref_missing"
-]  # a link out of the site, to a file of the tree; tests/test_links.py follows it
+]  # a link out of the site, to a file of the tree; tests/test_docs_site.py follows it
+
+# Quotes are typed as they are meant: JSON and Python stand in running text too.
+smartquotes = False
 
 # What stands between single backquotes in a docstring is a name of ours.
 default_role = "py:obj"

@@ -22,12 +22,12 @@ PAGE = Path(__file__).with_name("protocol.md")
 HEADER = """\
 # The protocol, field by field
 
-*Written by `python -m docs.generate_protocol` from the structs; do not edit it, edit their docstrings.*
+<!-- Written by `python -m docs.generate_protocol` from the structs; do not edit it, edit their docstrings. -->
 
 One JSON object travels in each WebSocket message. What is unset is not sent; `null` is as good as unset. In Python the
 names are snake_case (`turn_complete`), on the wire lowerCamelCase (`turnComplete`). Enumerations are strings; the
-values named here are those that are known, and one that the service learns later can be sent as it is. What a surface
-or a model is known to refuse is found by `connect` before any I/O.
+values named here are those that are known, and one that the service learns later can be sent as it is. What a service
+(the Developer API or Vertex AI) or a model is known to refuse is found by `connect` before any I/O.
 """
 
 # what a client says: one of these in each message, by the key that holds it
@@ -71,7 +71,19 @@ SERVER: dict[str, type[events.Event]] = {
     "error": events.Error,
 }
 
-_NAMES = {bool: "bool", int: "integer", float: "number", str: "string", bytes: "bytes (base64)"}
+# where more than the field decides: what its row says instead
+DEPENDS = {
+    "serverContent.modelTurn.role": "not passed on",
+    "serverContent.modelTurn.parts[].text": "{ModelText}, or {Thought} where `thought` is true",
+    "serverContent.modelTurn.parts[].thought": "{Thought} with `text`, else {ModelPart}",
+    "serverContent.modelTurn.parts[].thoughtSignature": "{ModelText} or {Thought} with `text`, else {ModelPart}",
+    "serverContent.modelTurn.parts[].inlineData": "{ModelAudio} if it is `audio/pcm`, else {ModelPart}",
+    "serverContent.modelTurn.parts[].inlineData.displayName": "{ModelPart}",
+    "error.details": "not passed on",
+}
+
+_NAMES = {bool: "bool", int: "integer", float: "number", str: "string", bytes: "bytes"}
+_ON_THE_WIRE = {**_NAMES, bytes: "bytes (base64)"}
 
 
 def page() -> str:
@@ -79,20 +91,26 @@ def page() -> str:
     return "\n".join([HEADER, *_client(), *_server(), *_refusals()]).rstrip() + "\n"
 
 
-def _client() -> Iterator[str]:
-    yield "## What a client says\n"
-    waiting = [kind for kind, _ in CLIENT.values()]
-    for name, (kind, how) in CLIENT.items():
-        yield f'- `{{"{name}": …}}`: a `{kind.__name__}`; {how}.'
-    yield ""
-    seen: list[type[msgspec.Struct]] = []
+def sections(*, of_client: bool) -> list[type[msgspec.Struct]]:
+    """The structs that have a section, in order: what one side says, and what is in that and has none yet."""
+    waiting = [kind for kind, _ in CLIENT.values()] if of_client else list(dict.fromkeys(SERVER.values()))
+    before = [] if of_client else sections(of_client=True)
+    found: list[type[msgspec.Struct]] = []
     while waiting:
         kind = waiting.pop(0)
-        if kind in seen:
-            continue
-        seen.append(kind)
+        if kind not in found and kind not in before:
+            found.append(kind)
+            waiting[:0] = _inside(kind)
+    return found
+
+
+def _client() -> Iterator[str]:
+    yield "## What a client says\n"
+    for name, (kind, how) in CLIENT.items():
+        yield f'- `{{"{name}": …}}`: a {_link(kind)}; {how}.'
+    yield ""
+    for kind in sections(of_client=True):
         yield from _table(kind)
-        waiting[:0] = [inner for inner in _inside(kind) if inner not in seen]
 
 
 def _table(kind: type[msgspec.Struct]) -> Iterator[str]:
@@ -104,28 +122,27 @@ def _table(kind: type[msgspec.Struct]) -> Iterator[str]:
         inner = _struct_in(hints[field.name])
         meaning = meant.get(field.name) or (_first_sentence(inner) if inner else "")
         needed = " **Required.**" if field.required else ""
-        yield f"| `{field.encode_name}` | {_type(hints[field.name])} | {_plain(meaning)}{needed} |"
+        yield f"| `{field.encode_name}` | {_type(hints[field.name], _ON_THE_WIRE)} | {_plain(meaning)}{needed} |"
     yield ""
 
 
 def _server() -> Iterator[str]:
     yield "## What the service says\n"
     yield (
-        "Every field of every message is read; a message may hold several. `Interrupted` comes first, whatever else\n"
-        "the message holds. A name that does not stand here gives an `Unknown` behind the events of what does.\n"
+        "A message may hold several fields. `Interrupted` comes first, whatever else the message holds. A name that\n"
+        "does not stand here gives an `Unknown` behind the events of what does.\n"
     )
     yield "| field | type | event |\n|---|---|---|"
     for path, hint in server_fields():
-        event = event_of(path)
-        yield f"| `{path}` | {_type(hint)} | {f'`{event.__name__}`' if event else ''} |"
+        yield f"| `{path}` | {_type(hint, _ON_THE_WIRE)} | {where_to(path)} |"
     yield ""
-    for event in dict.fromkeys(SERVER.values()):
+    for event in sections(of_client=False):
         yield f"### {event.__name__}\n"
         yield _plain(_intro(event)) + "\n"
         meant, hints = attributes(event), get_type_hints(event)
         for field in msgspec.structs.fields(event):
             meaning = f": {_plain(meant[field.name])}" if field.name in meant else ""
-            yield f"- `{field.name}` ({_type(hints[field.name])}){meaning}"
+            yield f"- `{field.name}` ({_type(hints[field.name], _NAMES)}){meaning}"
         yield ""
 
 
@@ -143,6 +160,17 @@ def server_fields(kind: type[msgspec.Struct] | None = None, path: str = "") -> I
             yield from server_fields(inner, place)
 
 
+def where_to(path: str) -> str:
+    """In words, what becomes of a field of the service."""
+    while path:
+        if path in DEPENDS:
+            return DEPENDS[path].format_map({event.__name__: _link(event) for event in SERVER.values()})
+        if path in SERVER:
+            return _link(SERVER[path])
+        path = path.rpartition(".")[0]
+    return ""
+
+
 def event_of(path: str) -> type[events.Event] | None:
     """The event that tells of a field of the service, itself or as a part of a larger one."""
     while path and path not in SERVER:
@@ -153,15 +181,19 @@ def event_of(path: str) -> type[events.Event] | None:
 def _refusals() -> Iterator[str]:
     yield "## What is refused\n"
     yield (
-        "By a surface or by a model; `connect` says so at once, and `check_capabilities=False` sends it all the same.\n"
-        "Models that are not named here are not checked.\n"
+        "Fields of the setup that a service or a model refuses, and what to do instead. `connect` says so at once,\n"
+        "and `check_capabilities=False` sends them all the same. A model is named by what its ids begin with; one\n"
+        "that is not named here is not checked.\n"
     )
-    yield "| who | field of the setup | instead |\n|---|---|---|"
-    for row in capabilities.REFUSALS:
-        who = ", ".join(f"`{one.value}`" if isinstance(one, capabilities.Model) else one.value for one in row.where)
-        values = "" if row.is_about_all else " = " + ", ".join(f"`{value!r}`" for value in row.values)
-        yield f"| {who} | `{row.path}`{values} | {row.mend} |"
-    yield ""
+    for who in (*capabilities.Surface, *capabilities.Model):
+        rows = [row for row in capabilities.REFUSALS if who in row.where]
+        if not rows:
+            continue
+        yield f"By {f'`{who.value}`' if isinstance(who, capabilities.Model) else who.value}:\n"
+        for row in rows:
+            values = "" if row.is_about_all else " = " + ", ".join(f"`{value!r}`" for value in row.values)
+            yield f"- `{row.path}`{values} – {row.mend}"
+        yield ""
 
 
 # --- docstrings and types --------------------------------------------------------------------------------------------
@@ -206,20 +238,26 @@ def _struct_in(hint: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a ty
     return next((found for part in get_args(hint) if (found := _struct_in(part))), None)
 
 
-def _type(hint: Any) -> str:  # noqa: ANN401 - likewise
+def _link(kind: type[msgspec.Struct]) -> str:
+    """Its name, which leads to its section of the page."""
+    return f"[`{kind.__name__}`](#{kind.__name__.lower()})"
+
+
+def _type(hint: Any, names: Mapping[type, str]) -> str:  # noqa: ANN401 - likewise
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_type(part) for part in arguments if part is not type(None))
+        return " or ".join(_type(part, names) for part in arguments if part is not type(None))
     if origin is typing.Literal:
         return " ".join(f"`{value}`" for value in arguments)
     if origin is Sequence:
-        return f"list of {_type(arguments[0])}"
+        return f"list of {_type(arguments[0], names)}"
     if origin is Mapping:
-        return "object" if arguments[1] is Any else f"object of {_type(arguments[1])}"
-    if hint in _NAMES:
-        return _NAMES[hint]
-    name = getattr(hint, "__name__", "any")
-    return "object" if name.startswith("_") else f"`{name}`" if name != "Any" else "any"
+        return "object" if arguments[1] is Any else f"object of {_type(arguments[1], names)}"
+    if hint in names:
+        return names[hint]
+    if hint is Any:
+        return "any"
+    return "object" if hint.__name__.startswith("_") else _link(hint)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from gemini_live.protocol import TRANSITIONS, State
 PICTURE = Path(__file__).parent / "states.svg"
 WIDTH, HEIGHT = 940, 500
 BOX_WIDTH, BOX_HEIGHT = 122, 44
+ROW_HEIGHT = 16
 
 
 class Point(NamedTuple):
@@ -42,14 +43,14 @@ BENDS = {
     (State.NEW, State.CLOSED): (70, 0.45),
     (State.DIALLING, State.WAITING): (-34, 0.5),
     (State.WAITING, State.DIALLING): (-34, 0.5),
-    (State.DIALLING, State.CLOSED): (105, 0.4),
+    (State.DIALLING, State.CLOSED): (120, 0.4),
     (State.SETTING_UP, State.WAITING): (0, 0.35),
     (State.SETTING_UP, State.CLOSED): (-60, 0.62),
     (State.SETTING_UP, State.CLOSING): (0, 0.66),
     (State.OPEN, State.WAITING): (-30, 0.28),
     (State.OPEN, State.CLOSED): (-50, 0.66),
-    (State.OPEN, State.CLOSING): (22, 0.45),
-    (State.MOVING, State.DIALLING): (-40, 0.22),
+    (State.OPEN, State.CLOSING): (30, 0.6),
+    (State.MOVING, State.DIALLING): (-40, 0.6),
     (State.MOVING, State.CLOSING): (-26, 0.5),
 }
 STYLE = """\
@@ -64,12 +65,31 @@ marker path { fill: #52606d; stroke: none }
 """
 
 
-def picture() -> str:
-    """The whole picture."""
-    arrows = defaultdict[tuple[State, State], list[str]](list)
+class Arrow(NamedTuple):
+    """From border to border: a curve that leaves its first point for its second and ends at its third."""
+
+    way: tuple[State, State]
+    curve: tuple[Point, Point, Point]
+    words: list[str]
+    center: Point
+    """Of the words, which stand below each other."""
+
+    def at(self, where: float) -> Point:
+        """A point of the curve, from 0 to 1."""
+        return _on_curve(self.curve, where)
+
+
+def arrows() -> list[Arrow]:
+    """All of them; those from one state to the same other one are one arrow with several words."""
+    words = defaultdict[tuple[State, State], list[str]](list)
     for state, ways in TRANSITIONS.items():
         for trigger, target in ways.items():
-            arrows[state, target].append(trigger.value)
+            words[state, target].append(trigger.value)
+    return [_arrow(way, triggers) for way, triggers in words.items()]
+
+
+def picture() -> str:
+    """The whole picture."""
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         "<title>The states of a session</title>",
@@ -77,10 +97,10 @@ def picture() -> str:
         '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">',
         '<path d="M0 0L10 5L0 10z"/></marker></defs>',
     ]
-    drawn = [_arrow(start, end, words) for (start, end), words in arrows.items()]
-    lines += [line for line, _ in drawn]
+    drawn = arrows()
+    lines += [_line(arrow) for arrow in drawn]
     lines += [_state(state) for state in TRANSITIONS]
-    lines += [words for _, words in drawn]
+    lines += [_words(arrow) for arrow in drawn]
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
@@ -91,23 +111,29 @@ def _state(state: State) -> str:
     return f'<g class="{kind}"><rect {corner}/><text class="state" x="{x}" y="{y}">{escape(state.value)}</text></g>'
 
 
-def _arrow(start: State, end: State, words: list[str]) -> tuple[str, str]:
-    """A curve from border to border, and its words."""
-    a, b = PLACES[start], PLACES[end]
-    bend, at = BENDS.get((start, end), (0, 0.5))
+def _arrow(way: tuple[State, State], words: list[str]) -> Arrow:
+    a, b = PLACES[way[0]], PLACES[way[1]]
+    bend, at = BENDS.get(way, (0, 0.5))
     length = math.dist(a, b)
     middle = Point((a.x + b.x) / 2 + 2 * bend * (a.y - b.y) / length, (a.y + b.y) / 2 + 2 * bend * (b.x - a.x) / length)
-    tail, tip = _border(a, middle), _border(b, middle)
+    curve = (_border(a, middle), middle, _border(b, middle))
+    return Arrow(way, curve, words, _on_curve(curve, at))
+
+
+def _line(arrow: Arrow) -> str:
+    tail, middle, tip = arrow.curve
     path = f"M{tail.x:.1f} {tail.y:.1f}Q{middle.x:.1f} {middle.y:.1f} {tip.x:.1f} {tip.y:.1f}"
-    where = _on_curve(tail, middle, tip, at)
+    return f'<path d="{path}" marker-end="url(#tip)"/>'
+
+
+def _words(arrow: Arrow) -> str:
+    x, y = arrow.center
     rows = [
-        f'<tspan x="{where.x:.1f}" dy="{0 if not row else 16}">{escape(word)}</tspan>' for row, word in enumerate(words)
+        f'<tspan x="{x:.1f}" dy="{ROW_HEIGHT if row else 0}">{escape(word)}</tspan>'
+        for row, word in enumerate(arrow.words)
     ]
-    top = where.y - 8 * (len(words) - 1)
-    return (
-        f'<path d="{path}" marker-end="url(#tip)"/>',
-        f'<text class="word" x="{where.x:.1f}" y="{top:.1f}">{"".join(rows)}</text>',
-    )
+    top = y - ROW_HEIGHT / 2 * (len(arrow.words) - 1)
+    return f'<text class="word" x="{x:.1f}" y="{top:.1f}">{"".join(rows)}</text>'
 
 
 def _border(center: Point, towards: Point) -> Point:
@@ -120,7 +146,8 @@ def _border(center: Point, towards: Point) -> Point:
     return Point(center.x + dx * scale, center.y + dy * scale)
 
 
-def _on_curve(a: Point, b: Point, c: Point, at: float) -> Point:
+def _on_curve(curve: tuple[Point, Point, Point], at: float) -> Point:
+    a, b, c = curve
     left = 1 - at
     return Point(
         left * left * a.x + 2 * left * at * b.x + at * at * c.x, left * left * a.y + 2 * left * at * b.y + at * at * c.y

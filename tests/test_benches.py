@@ -247,6 +247,12 @@ def test_results_become_figures(tmp_path):
     assert found["machine"]["commit"]
 
 
+def test_the_table_of_latencies_says_what_its_rows_are():
+    lines = report.latency_table({"100": {"send_audio to kernel": {"50": 26.4, "99.9": 1_130.0, "100": 3_610.0}}})
+    assert lines.splitlines()[0] == "| sessions | what, in µs | p50 | p99.9 | max |"
+    assert lines.splitlines()[2] == "| 100 | send_audio to kernel | 26 | 1,130 | 3,610 |"
+
+
 def test_the_page_shows_the_figures_that_stand_beside_it():
     page = report.PAGE.read_text(encoding="utf-8")
     figures = json.loads(report.FIGURES.read_text(encoding="utf-8"))

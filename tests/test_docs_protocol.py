@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
@@ -51,6 +52,60 @@ def test_every_field_of_the_service_leads_to_an_event():
         "serverContent.modelTurn.parts[]",
         "serverContent.modelTurn.role",
     } - {"serverContent.modelTurn.parts[]"}
+
+
+PCM, PNG = (
+    {"mimeType": kind, "data": "AAAA", "displayName": "a name"} for kind in ("audio/pcm;rate=24000", "image/png")
+)
+PART = "serverContent.modelTurn.parts[]"
+
+
+@pytest.mark.parametrize(
+    ("part", "event", "not_in_it"),
+    [
+        ({"text": "yes"}, events.ModelText, ()),
+        ({"text": "yes", "thoughtSignature": "AAAA"}, events.ModelText, ()),
+        ({"text": "hm", "thought": True, "thoughtSignature": "AAAA"}, events.Thought, ()),
+        ({"inlineData": PCM}, events.ModelAudio, (".inlineData.displayName",)),
+        ({"inlineData": PNG, "thought": True, "thoughtSignature": "AAAA"}, events.ModelPart, ()),
+        ({"executableCode": {"code": "1", "language": "PYTHON", "id": "a"}}, events.ModelPart, ()),
+    ],
+)
+def test_the_page_names_the_event_that_a_part_becomes(part, event, not_in_it):
+    found = codec.decode(json.dumps({"serverContent": {"modelTurn": {"parts": [part]}}}).encode())
+    assert [type(one) for one in found] == [event]
+    for path, _ in generate_protocol.server_fields():
+        inside = path.removeprefix(f"{PART}.")
+        if inside != path and inside.partition(".")[0] in part:
+            named = f"`{event.__name__}`" in generate_protocol.where_to(path)
+            assert named is (path.removeprefix(PART) not in not_in_it), path
+
+
+def test_the_page_says_what_is_read_and_not_passed_on():
+    """All that a client cannot find in an event stands there as such."""
+    word = "a word of its own"
+    for path in ("serverContent.modelTurn.role", "error.details"):
+        assert generate_protocol.where_to(path) == "not passed on"
+    found = codec.decode(json.dumps({"serverContent": {"modelTurn": {"role": word}}}).encode())
+    found += codec.decode(
+        json.dumps({"error": {"code": 13, "message": "a fault", "details": [{"why": word}]}}).encode()
+    )
+    assert [type(one) for one in found] == [events.Error]
+    assert word not in repr(found)
+    others = [path for path in dict(generate_protocol.server_fields()) if not generate_protocol.where_to(path)]
+    assert others == ["serverContent", "serverContent.modelTurn"]
+
+
+def test_events_hold_bytes_and_the_wire_base64():
+    assert "- `data` (bytes): " in section("ModelAudio")
+    assert "| `data` | bytes (base64) |" in section("Blob")
+
+
+def test_every_link_leads_to_a_section_of_the_page():
+    titles = {title.lower() for title in re.findall(r"^#+ (\w+)$", PAGE, re.MULTILINE)}
+    targets = re.findall(r"\]\(#([^)]+)\)", PAGE)
+    assert set(targets) <= titles
+    assert len(set(targets)) > 50
 
 
 def test_every_event_of_the_service_stands_on_the_page():

@@ -52,6 +52,23 @@ def test_every_state_and_every_way_is_in_the_picture():
     assert set(generate_states.BENDS) <= ways
 
 
+def test_no_word_of_the_picture_lies_on_another_arrow_or_state():
+    drawn = generate_states.arrows()
+    for arrow in drawn:
+        x, y = arrow.center
+        # at 13 px no letter of these words is wider than 8 px; the rest is a little air
+        wide, high = max(map(len, arrow.words)) * 4 + 3, len(arrow.words) * 8 + 2
+        for other in drawn:
+            if other is not arrow:
+                assert not any(
+                    abs(point.x - x) < wide and abs(point.y - y) < high
+                    for point in (other.at(step / 200) for step in range(201))
+                ), f"{arrow.words} lies on {other.way}"
+        for state, place in generate_states.PLACES.items():
+            apart = abs(place.x - x) >= wide + generate_states.BOX_WIDTH / 2
+            assert apart or abs(place.y - y) >= high + generate_states.BOX_HEIGHT / 2, f"{arrow.words} lies on {state}"
+
+
 def test_pages_link_to_what_exists():
     """Within the site Sphinx looks; this is for whoever reads the files as they are."""
     for page in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:

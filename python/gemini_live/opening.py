@@ -153,7 +153,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
             an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``; for Vertex AI Google Cloud's
             application-default credentials.
         transport: timeouts, proxy, TLS and headers.
-        reconnect: when to dial again.
+        reconnect: when to dial again once the session has been open. A first dial that fails is not repeated.
         outbox: how much may wait while the network is slow or down.
         speech: what becomes of pauses, what is kept from before an activity, and a voice activity detector of your own.
         chunk_ms: length of one audio message, 10 to 100.
