@@ -78,12 +78,13 @@ def measure(rate_in_hz, rate_out_hz):
     snr_db = db(gain / noise)
     gains = [response(frequency_hz)[0] for frequency_hz in np.linspace(50, pass_hz, 40)]
     ripple_db = max(abs(db(gain)) for gain in gains)
-    if rate_out_hz < rate_in_hz:  # what is above folds down
-        beyond = np.linspace(stop_hz, rate_in_hz / 2 * 0.999, 40)
+    if rate_out_hz < rate_in_hz:  # what is above folds down, and the highest lobes are right behind the edge
+        behind = np.linspace(stop_hz, min(1.25 * stop_hz, rate_in_hz / 2), 400)
+        beyond = np.concatenate([behind, np.linspace(stop_hz, rate_in_hz / 2 * 0.999, 40)])
         outputs = (middle(resampled(tone(one, rate_in_hz), rate_in_hz, rate_out_hz)) for one in beyond)
         stop_db = max(db(np.sqrt(2) * np.std(output) / 0.9) for output in outputs)
-    else:  # what is below has images above
-        stop_db = max(db(response(one)[1]) for one in np.linspace(50, pass_hz, 40))
+    else:  # what is below has images above; those of the highest tones are right behind the edge
+        stop_db = max(db(response(one)[1]) for one in np.linspace(50, stop_hz * 0.999, 400))
     return Measured(snr_db, ripple_db, stop_db, *(1_000 * one for one in hold_backs_s(rate_in_hz, rate_out_hz)))
 
 
@@ -159,7 +160,7 @@ def test_soxr_hears_no_difference(ratio):
 
 def table():
     head = (
-        "| from → to, kHz | SNR at 1 kHz | ripple, to | stop-band, from | delay | soxr HQ |\n|---|---|---|---|---|---|"
+        "| from → to, kHz | SNR at 1 kHz | ripple, to | stop-band, from | delay | delay of soxr HQ |\n|---|---|---|---|---|---|"
     )
     rows = []
     for rate_in_hz, rate_out_hz in RATIOS:
