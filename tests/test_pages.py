@@ -148,7 +148,10 @@ async with live.connect(SETUP) as session, asyncio.timeout(10):
     "docs/microphone.md": """
 import numpy as np
 
-await push_to_talk(np.zeros(1_600, np.int16))
+player = Player()
+async with live.connect("gemini-3.8-live", PUSH_TO_TALK) as session:
+    await push_to_talk(session, player, np.full(16_000, 8_000, np.int16))
+assert player.queued_s > 0.5, "the answer was not waited for"
 async with live.connect("gemini-3.8-live") as session:
     await paused(session)
 """,
