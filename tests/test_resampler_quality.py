@@ -159,9 +159,7 @@ def test_soxr_hears_no_difference(ratio):
 
 
 def table():
-    head = (
-        "| from → to, kHz | SNR at 1 kHz | ripple, to | stop-band, from | delay | delay of soxr HQ |\n|---|---|---|---|---|---|"
-    )
+    head = "| from → to, kHz | SNR at 1 kHz | ripple, to | stop-band, from | delay | delay of soxr HQ |"
     rows = []
     for rate_in_hz, rate_out_hz in RATIOS:
         measured = measure(rate_in_hz, rate_out_hz)
@@ -172,7 +170,7 @@ def table():
             f"| {measured.stop_db:.0f} dB, {stop_hz / 1000:g} kHz "
             f"| {measured.delay_ms:.1f} ms | {measured.soxr_ms:.0f} ms |"
         )
-    return "\n".join([head, *rows])
+    return "\n".join([head, "|---" * head.count(" |") + "|", *rows])
 
 
 def test_the_table_of_the_page_is_what_is_measured():
