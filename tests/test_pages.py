@@ -12,6 +12,7 @@ import threading
 import time
 import tomllib
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -123,15 +124,31 @@ reply = [{ tool_call = { name = "get_weather", args = { city = "Paris" }, blocki
 """
 # What a page's reader has, and what the service says to that page.
 NAMES = {
+    "docs/camera.md": {"SimpleNamespace": SimpleNamespace, "Mock": Mock},
     "docs/many-sessions.md": {"Caller": Caller},
     "README.md": {"Speaker": Speaker, "Microphone": Microphone},
 }
 # What a page defines and leaves to its reader to call.
 AFTERWARDS = {
     "docs/camera.md": """
-await watch_for_hours()
+await watch_for_hours(cv2.VideoCapture(0))
+for session in stage.emulator.ledger.sessions:
+    shown = [entry.kind for entry in session.log.entries if entry.kind in ("video", "text")]
+    assert shown[:2] == ["video", "text"], "asked before anything was shown"
+    assert session.answers == 1
+fails = SimpleNamespace(read=Mock(side_effect=[cv2.VideoCapture(0).read(), (False, None)]))
+try:
+    await watch_for_hours(fails)
+except* OSError:
+    pass
+else:
+    raise AssertionError("nobody noticed that the camera gives nothing any more")
+camera = SimpleNamespace(stop=Mock())
 async with live.connect("gemini-3.8-live") as session:
-    arrived(session, b"\\xff\\xd8\\xff\\xe0")
+    arrived(session, camera, b"\\xff\\xd8\\xff\\xe0")
+    assert not camera.stop.called
+arrived(session, camera, b"\\xff\\xd8\\xff\\xe0")
+assert camera.stop.called
 """,
     "docs/many-sessions.md": """
 callers = [Caller(), Caller()]
@@ -188,6 +205,7 @@ async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, 
                 assert capsys.readouterr().out == shown, block.line
             capsys.readouterr()
         if program := AFTERWARDS.get(str(page.relative_to(ROOT))):
+            around.space["stage"] = around
             await around.run(page, Block("python", "", program, 0, "afterwards"), tmp_path)
 
 
