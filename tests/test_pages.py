@@ -17,6 +17,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from gemini_live import media
 from gemini_live.cli import parser
 from gemini_live.emulator.script import load
 from pages import ROOT, Block, Stage, blocks, compiled, pages
@@ -192,6 +193,8 @@ def stage(page, monkeypatch, **options):
 async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice)
+    monkeypatch.setattr(media, "Microphone", Microphone)
+    monkeypatch.setattr(media, "Speaker", Speaker)
     if "import cv2" in page.read_text(encoding="utf-8"):
         monkeypatch.setattr(pytest.importorskip("cv2", reason="no camera without it"), "VideoCapture", camera)
     for block in blocks(page, "toml"):
