@@ -19,6 +19,7 @@ import pytest
 
 from gemini_live import media
 from gemini_live.cli import parser
+from gemini_live.emulator import Faults
 from gemini_live.emulator.script import load
 from pages import ROOT, Block, Stage, blocks, compiled, pages
 
@@ -96,18 +97,18 @@ class Caller:
 
     def __init__(self):
         self.heard, self.over, self.answered = 0, False, asyncio.Event()
-        self.blocks = 0
+        self.blocks = self.flushed = 0
 
     def next_block(self):
         self.blocks += 1
-        return np.full(320, 8_000 if self.blocks < 50 else 0, np.int16)  # a second of speech, then silence
+        return np.full(160, 8_000 if self.blocks < 50 else 0, np.int16)  # a second of speech, then silence
 
     def play(self, pcm):
         self.heard += len(pcm)
         self.answered.set()
 
     def flush(self):
-        pass
+        self.flushed += 1
 
     def hang_up(self):
         self.over = True
@@ -126,7 +127,7 @@ reply = [{ tool_call = { name = "get_weather", args = { city = "Paris" }, blocki
 # What a page's reader has, and what the service says to that page.
 NAMES = {
     "docs/camera.md": {"SimpleNamespace": SimpleNamespace, "Mock": Mock},
-    "docs/many-sessions.md": {"Caller": Caller},
+    "docs/many-sessions.md": {"Caller": Caller, "Faults": Faults},
     "README.md": {"Speaker": Speaker, "Microphone": Microphone},
 }
 # What a page defines and leaves to its reader to call.
@@ -155,11 +156,21 @@ assert camera.stop.called
 callers = [Caller(), Caller()]
 await asyncio.wait_for(serve(callers), 10)
 assert all(caller.heard and caller.over for caller in callers)
+stage.emulator.faults = Faults(max_connections=1)
+callers = [Caller(), Caller()]
+await asyncio.wait_for(serve(callers), 10)
+assert sum(bool(caller.heard) for caller in callers) == 1, "a call that failed ended another one"
+assert all(caller.over for caller in callers)
+stage.emulator.faults = Faults()
 await (await open_one()).close()
 caller = Caller()
 async with live.connect(SETUP) as session, asyncio.timeout(10):
     calls = [(session, session.events(), caller)]
     while not caller.heard:
+        tick(calls)
+        await asyncio.sleep(0.001)
+    stage.emulator.interrupt()
+    while not caller.flushed:
         tick(calls)
         await asyncio.sleep(0.001)
 """,
