@@ -123,6 +123,10 @@ WEATHER = """
 [[rule]]
 when = { text = "weather" }
 reply = [{ tool_call = { name = "get_weather", args = { city = "Paris" }, blocking = true } }, { say = "Sunny." }]
+
+[[rule]]
+when = { text = "pizza" }
+reply = [{ tool_call = { name = "order", args = { item = "pizza" } } }]
 """
 # What a page's reader has, and what the service says to that page.
 NAMES = {
