@@ -6,6 +6,7 @@ are computed here, in double precision and at once; soxr, another design, says w
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from math import gcd
 from pathlib import Path
@@ -164,12 +165,17 @@ def table():
     for rate_in_hz, rate_out_hz in RATIOS:
         measured = measure(rate_in_hz, rate_out_hz)
         pass_hz, stop_hz = band_hz(rate_in_hz, rate_out_hz)
-        rows.append(
-            f"| {rate_in_hz / 1000:g} → {rate_out_hz / 1000:g} | {measured.snr_db:.0f} dB "
-            f"| {measured.ripple_db:.2f} dB, {pass_hz / 1000:.2f} kHz "
-            f"| {measured.stop_db:.0f} dB, {stop_hz / 1000:g} kHz "
-            f"| {measured.delay_ms:.1f} ms | {measured.soxr_ms:.0f} ms |"
+        cells = (
+            f"{rate_in_hz / 1000:g} → {rate_out_hz / 1000:g}",
+            f"{measured.snr_db:.0f} dB",
+            f"{measured.ripple_db:.2f} dB, {pass_hz / 1000:.2f} kHz",
+            f"{measured.stop_db:.0f} dB, {stop_hz / 1000:g} kHz",
+            f"{measured.delay_ms:.1f} ms",
+            f"{measured.soxr_ms:.0f} ms",
         )
+        # a unit stays with its number
+        row = " | ".join(re.sub(r" (?=[dkm])", "\N{NO-BREAK SPACE}", cell) for cell in cells)
+        rows.append(f"| {row} |")
     return "\n".join([head, "|---" * head.count(" |") + "|", *rows])
 
 
