@@ -98,11 +98,11 @@ async def test_what_is_said_arrives(page, tmp_path):
         assert heard.log.counts["audio_stream_end"] == 2
 
 
-async def test_a_lost_microphone_is_tried_again(page, monkeypatch, capsys):
+async def test_after_a_lost_microphone_comes_the_next_one(page, monkeypatch, capsys):
     sounddevice = Sounddevice(rate_hz=16_000).plug(monkeypatch)
     async with emulator.serve() as url:
         session = await live.connect("gemini-3.8-live", endpoint=url, auth="key")
-        talking = asyncio.create_task(page["talk_whatever_happens"](session))
+        talking = asyncio.create_task(page["talk_whatever_happens"](session, ["USB", "nobody has one", None]))
         for number in (1, 2):
             await until(lambda: len(sounddevice.streams) == number and sounddevice.streams[-1].running)  # noqa: B023
             sounddevice.streams[-1].hear(HUM)
@@ -112,7 +112,16 @@ async def test_a_lost_microphone_is_tried_again(page, monkeypatch, capsys):
         sounddevice.streams[-1].hear(HUM)
         async with asyncio.timeout(10):
             await talking
-    assert "USB input: has stopped" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "USB input: has stopped" in out
+    assert "nobody has one" in out
+
+
+async def test_without_any_microphone_it_does_not_try_for_ever(page, monkeypatch):
+    Sounddevice().plug(monkeypatch)
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(page["talk_whatever_happens"](session, ["no such device"]), 10)
 
 
 def test_every_name_and_every_extra_is_on_the_page():

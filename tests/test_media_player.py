@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import ctypes
 import threading
 
 import numpy as np
@@ -106,6 +108,47 @@ def test_what_is_no_mono_16_bit_audio_is_refused(samples, error, words):
     with pytest.raises(error, match=words):
         player.play(samples)
     assert player.queued_s == 0
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda count: np.zeros((count, 1), np.int16),
+        lambda count: np.zeros(count, np.int16),
+        lambda count: array.array("h", bytes(2 * count)),
+        lambda count: bytearray(2 * count),
+        lambda count: memoryview(bytearray(2 * count)),
+        lambda count: (ctypes.c_char * (2 * count))(),
+    ],
+)
+def test_a_buffer_of_16_bit_samples_or_of_bytes_is_filled(form):
+    player = Player()
+    player.play(audio(ramp(100)))
+    out = form(100)
+    assert player.read_into(out) == 200
+    assert bytes(out) == ramp(100).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "words"),
+    [
+        (np.ones((480, 1), np.float32), TypeError, "dtype='int16'.*not float32"),
+        (np.ones((480, 1), np.int32), TypeError, "not int32"),
+        (np.ones((480, 1), np.uint8), TypeError, "not uint8"),
+        (np.ones(480, ">i2"), TypeError, "not >i2"),
+        (array.array("f", bytes(16)), TypeError, "format 'f'"),
+        (np.ones((480, 2), np.int16), ValueError, "Player.*channels=2"),
+    ],
+)
+def test_a_buffer_in_which_samples_would_be_noise_is_refused(out, error, words):
+    """A loudspeaker that is opened for something else would play what sounds like a broken line, and say nothing."""
+    player = Player()
+    player.play(audio(ramp(2_000)))
+    before = bytes(out)
+    with pytest.raises(error, match=words):
+        player.read_into(out)
+    assert bytes(out) == before
+    assert player.queued_s == pytest.approx(2_000 / 24_000), "nothing is lost to a refusal"
 
 
 @pytest.mark.parametrize(

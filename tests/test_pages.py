@@ -12,11 +12,14 @@ import threading
 import time
 import tomllib
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from gemini_live import media
 from gemini_live.cli import parser
+from gemini_live.emulator import Faults
 from gemini_live.emulator.script import load
 from pages import ROOT, Block, Stage, blocks, compiled, pages
 
@@ -94,18 +97,18 @@ class Caller:
 
     def __init__(self):
         self.heard, self.over, self.answered = 0, False, asyncio.Event()
-        self.blocks = 0
+        self.blocks = self.flushed = 0
 
     def next_block(self):
         self.blocks += 1
-        return np.full(320, 8_000 if self.blocks < 50 else 0, np.int16)  # a second of speech, then silence
+        return np.full(160, 8_000 if self.blocks < 50 else 0, np.int16)  # a second of speech, then silence
 
     def play(self, pcm):
         self.heard += len(pcm)
         self.answered.set()
 
     def flush(self):
-        pass
+        self.flushed += 1
 
     def hang_up(self):
         self.over = True
@@ -120,23 +123,49 @@ WEATHER = """
 [[rule]]
 when = { text = "weather" }
 reply = [{ tool_call = { name = "get_weather", args = { city = "Paris" }, blocking = true } }, { say = "Sunny." }]
+
+[[rule]]
+when = { text = "pizza" }
+reply = [{ tool_call = { name = "order", args = { item = "pizza" } } }]
 """
 # What a page's reader has, and what the service says to that page.
 NAMES = {
-    "docs/many-sessions.md": {"Caller": Caller},
+    "docs/camera.md": {"SimpleNamespace": SimpleNamespace, "Mock": Mock},
+    "docs/many-sessions.md": {"Caller": Caller, "Faults": Faults},
     "README.md": {"Speaker": Speaker, "Microphone": Microphone},
 }
 # What a page defines and leaves to its reader to call.
 AFTERWARDS = {
     "docs/camera.md": """
-await watch_for_hours()
+await watch_for_hours(cv2.VideoCapture(0))
+for session in stage.emulator.ledger.sessions:
+    shown = [entry.kind for entry in session.log.entries if entry.kind in ("video", "text")]
+    assert shown[:2] == ["video", "text"], "asked before anything was shown"
+    assert session.answers == 1
+fails = SimpleNamespace(read=Mock(side_effect=[cv2.VideoCapture(0).read(), (False, None)]))
+try:
+    await watch_for_hours(fails)
+except* OSError:
+    pass
+else:
+    raise AssertionError("nobody noticed that the camera gives nothing any more")
+camera = SimpleNamespace(stop=Mock())
 async with live.connect("gemini-3.8-live") as session:
-    arrived(session, b"\\xff\\xd8\\xff\\xe0")
+    arrived(session, camera, b"\\xff\\xd8\\xff\\xe0")
+    assert not camera.stop.called
+arrived(session, camera, b"\\xff\\xd8\\xff\\xe0")
+assert camera.stop.called
 """,
     "docs/many-sessions.md": """
 callers = [Caller(), Caller()]
 await asyncio.wait_for(serve(callers), 10)
 assert all(caller.heard and caller.over for caller in callers)
+stage.emulator.faults = Faults(max_connections=1)
+callers = [Caller(), Caller()]
+await asyncio.wait_for(serve(callers), 10)
+assert sum(bool(caller.heard) for caller in callers) == 1, "a call that failed ended another one"
+assert all(caller.over for caller in callers)
+stage.emulator.faults = Faults()
 await (await open_one()).close()
 caller = Caller()
 async with live.connect(SETUP) as session, asyncio.timeout(10):
@@ -144,11 +173,18 @@ async with live.connect(SETUP) as session, asyncio.timeout(10):
     while not caller.heard:
         tick(calls)
         await asyncio.sleep(0.001)
+    stage.emulator.interrupt()
+    while not caller.flushed:
+        tick(calls)
+        await asyncio.sleep(0.001)
 """,
     "docs/microphone.md": """
 import numpy as np
 
-await push_to_talk(np.zeros(1_600, np.int16))
+player = Player()
+async with live.connect("gemini-3.8-live", PUSH_TO_TALK) as session:
+    await push_to_talk(session, player, np.full(16_000, 8_000, np.int16))
+assert player.queued_s > 0.5, "the answer was not waited for"
 async with live.connect("gemini-3.8-live") as session:
     await paused(session)
 """,
@@ -172,6 +208,8 @@ def stage(page, monkeypatch, **options):
 async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice)
+    monkeypatch.setattr(media, "Microphone", Microphone)
+    monkeypatch.setattr(media, "Speaker", Speaker)
     if "import cv2" in page.read_text(encoding="utf-8"):
         monkeypatch.setattr(pytest.importorskip("cv2", reason="no camera without it"), "VideoCapture", camera)
     for block in blocks(page, "toml"):
@@ -185,6 +223,7 @@ async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, 
                 assert capsys.readouterr().out == shown, block.line
             capsys.readouterr()
         if program := AFTERWARDS.get(str(page.relative_to(ROOT))):
+            around.space["stage"] = around
             await around.run(page, Block("python", "", program, 0, "afterwards"), tmp_path)
 
 

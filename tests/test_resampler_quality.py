@@ -6,6 +6,7 @@ are computed here, in double precision and at once; soxr, another design, says w
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from math import gcd
 from pathlib import Path
@@ -78,12 +79,13 @@ def measure(rate_in_hz, rate_out_hz):
     snr_db = db(gain / noise)
     gains = [response(frequency_hz)[0] for frequency_hz in np.linspace(50, pass_hz, 40)]
     ripple_db = max(abs(db(gain)) for gain in gains)
-    if rate_out_hz < rate_in_hz:  # what is above folds down
-        beyond = np.linspace(stop_hz, rate_in_hz / 2 * 0.999, 40)
+    if rate_out_hz < rate_in_hz:  # what is above folds down, and the highest lobes are right behind the edge
+        behind = np.linspace(stop_hz, min(1.25 * stop_hz, rate_in_hz / 2), 400)
+        beyond = np.concatenate([behind, np.linspace(stop_hz, rate_in_hz / 2 * 0.999, 40)])
         outputs = (middle(resampled(tone(one, rate_in_hz), rate_in_hz, rate_out_hz)) for one in beyond)
         stop_db = max(db(np.sqrt(2) * np.std(output) / 0.9) for output in outputs)
-    else:  # what is below has images above
-        stop_db = max(db(response(one)[1]) for one in np.linspace(50, pass_hz, 40))
+    else:  # what is below has images above; those of the highest tones are right behind the edge
+        stop_db = max(db(response(one)[1]) for one in np.linspace(50, stop_hz * 0.999, 400))
     return Measured(snr_db, ripple_db, stop_db, *(1_000 * one for one in hold_backs_s(rate_in_hz, rate_out_hz)))
 
 
@@ -158,20 +160,23 @@ def test_soxr_hears_no_difference(ratio):
 
 
 def table():
-    head = (
-        "| from → to, kHz | SNR at 1 kHz | ripple, to | stop-band, from | delay | soxr HQ |\n|---|---|---|---|---|---|"
-    )
+    head = "| from → to, kHz | SNR at 1 kHz | ripple, to | stop-band, from | delay | delay of soxr HQ |"
     rows = []
     for rate_in_hz, rate_out_hz in RATIOS:
         measured = measure(rate_in_hz, rate_out_hz)
         pass_hz, stop_hz = band_hz(rate_in_hz, rate_out_hz)
-        rows.append(
-            f"| {rate_in_hz / 1000:g} → {rate_out_hz / 1000:g} | {measured.snr_db:.0f} dB "
-            f"| {measured.ripple_db:.2f} dB, {pass_hz / 1000:.2f} kHz "
-            f"| {measured.stop_db:.0f} dB, {stop_hz / 1000:g} kHz "
-            f"| {measured.delay_ms:.1f} ms | {measured.soxr_ms:.0f} ms |"
+        cells = (
+            f"{rate_in_hz / 1000:g} → {rate_out_hz / 1000:g}",
+            f"{measured.snr_db:.0f} dB",
+            f"{measured.ripple_db:.2f} dB, {pass_hz / 1000:.2f} kHz",
+            f"{measured.stop_db:.0f} dB, {stop_hz / 1000:g} kHz",
+            f"{measured.delay_ms:.1f} ms",
+            f"{measured.soxr_ms:.0f} ms",
         )
-    return "\n".join([head, *rows])
+        # a unit stays with its number
+        row = " | ".join(re.sub(r" (?=[dkm])", "\N{NO-BREAK SPACE}", cell) for cell in cells)
+        rows.append(f"| {row} |")
+    return "\n".join([head, "|---" * head.count(" |") + "|", *rows])
 
 
 def test_the_table_of_the_page_is_what_is_measured():

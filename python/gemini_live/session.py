@@ -194,6 +194,8 @@ class Session:
     ) -> bool:
         """`send_video` for camera threads: from any thread, without waiting and without a task.
 
+        Of pixels the newest are sent once a second; the bytes of a file go out as they come: feed one a second.
+
         Returns:
             Whether it was taken; false once the session is closing or has ended.
 
@@ -216,7 +218,8 @@ class Session:
         """Send one image. The service looks at one a second at most; of several that wait, the newest stays.
 
         Pixels may come at any rate: the newest are taken once a second, or when something is asked, made smaller if
-        need be, and encoded in a thread. For another size or quality encode them with `media.Jpeg`.
+        need be, and encoded in a thread. For another size or quality encode them with `media.Jpeg`. The bytes of a file
+        go out as they come: send one a second.
 
         Args:
             image: pixels, ``uint8`` of shape ``(height, width)``, ``(height, width, 3)`` or ``(height, width, 4)``, of

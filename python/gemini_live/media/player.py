@@ -244,18 +244,23 @@ class Player:
 
     # --- out ---
 
-    def read_into(self, out: Buffer) -> int:
+    def read_into(self, out: Buffer | npt.NDArray[np.int16]) -> int:
         """Fill ``out`` with what is to be heard next, and with silence behind that; for a device's callback.
 
         It copies and counts, and waits for nothing but a lock that is held for microseconds.
 
         Args:
-            out: writable and contiguous; 16-bit samples, interleaved if there are several channels.
+            out: writable and contiguous: an ``int16`` array of shape ``(n,)`` or ``(n, channels)``, or the bytes of
+                16-bit samples, interleaved if there are several channels.
 
         Returns:
             How many bytes are not silence.
+
+        Raises:
+            TypeError: other samples than ``int16``, in which these would be noise.
+            ValueError: another number of channels than the player's.
         """
-        target = memoryview(out).cast("B")
+        target = self._bytes_of(out)
         size = len(target)
         filled = 0
         with self._lock:
@@ -270,6 +275,24 @@ class Player:
         if self.tap is not None:
             self.tap(target)
         return filled
+
+    def _bytes_of(self, out: Buffer | npt.NDArray[np.int16]) -> memoryview:
+        if isinstance(out, np.ndarray):
+            if out.dtype != np.int16:
+                raise TypeError(
+                    f"a player gives 16-bit samples: open the loudspeaker with dtype='int16', not {out.dtype}"
+                )
+            if out.ndim == 2 and out.shape[1] != self.channels:
+                raise ValueError(
+                    f"a block of shape {out.shape} is for another number of channels than the player's "
+                    f"{self.channels}: make it with Player(channels={out.shape[1]})"
+                )
+            view = out.data
+        else:
+            view = memoryview(out)
+        if view.itemsize != 1 and view.format != "h":
+            raise TypeError(f"a player gives 16-bit samples: take int16 or bytes, not items of format {view.format!r}")
+        return view.cast("B")
 
     def _read_piece(self, target: memoryview, filled: int) -> int:
         piece = self._pieces[0]
