@@ -601,6 +601,9 @@ class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+_PARTS = {"transport": TransportConfig, "reconnect": ReconnectPolicy, "outbox": OutboxLimits, "speech": SpeechPolicy}
+
+
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All of it together: what is said to the service, how it is reached, and what happens when it cannot be.
 
@@ -625,6 +628,10 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
         return bool(detection and detection.disabled)
 
     def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            part: object = getattr(self, name)
+            if not isinstance(part, kind):
+                raise ConfigError(f"{name} must be {kind.__name__}, not {type(part).__name__}", path=name)
         if self.speech.detector is not None and not self.has_manual_vad:
             raise ConfigError(
                 "a detector of your own needs the service's disabled: "

@@ -16,7 +16,7 @@ from gemini_live.auth import ApiKey, EphemeralToken, GeminiApi, auth_from, endpo
 from gemini_live.capabilities import check_setup, modality_of
 from gemini_live.config import GenerationConfig, Setup, TransportConfig
 from gemini_live.errors import ConfigError, TokenError, TokenRefused
-from gemini_live.interop import setup_from
+from gemini_live.interop import setup_from, struct_from
 from gemini_live.transport import DialError, check_proxy, post
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
     lock: Sequence[str] | None = None,
     auth: Auth | str | None = None,
     endpoint: GeminiApi | str | None = None,
-    transport: TransportConfig | None = None,
+    transport: TransportConfig | Mapping[str, Any] | None = None,
     check_capabilities: bool = True,
 ) -> EphemeralToken:
     """Make a token that a client may connect with in place of the API key; Developer API only.
@@ -87,7 +87,7 @@ def token_provider(  # noqa: PLR0913 - as above
     lock: Sequence[str] | None = None,
     auth: Auth | str | None = None,
     endpoint: GeminiApi | str | None = None,
-    transport: TransportConfig | None = None,
+    transport: TransportConfig | Mapping[str, Any] | None = None,
     check_capabilities: bool = True,
 ) -> Callable[[], Awaitable[EphemeralToken]]:
     """A function that makes a token each time; ``connect(…, auth=token_provider(…))`` asks it at each dial.
@@ -103,7 +103,7 @@ def token_provider(  # noqa: PLR0913 - as above
     key = auth_from(auth, where)
     if not callable(key) and not isinstance(key, ApiKey):
         raise ConfigError(f"a token is made with an ApiKey, not with {type(key).__name__}", path="auth")
-    config = TransportConfig() if transport is None else transport
+    config = TransportConfig() if transport is None else struct_from(TransportConfig, transport, "transport")
     check_proxy(config)
     if uses < 0:
         raise ConfigError(f"uses is 0, for any number, or more; got {uses}", path="uses")

@@ -20,11 +20,18 @@ from gemini_live.auth import (
     resolve,
 )
 from gemini_live.capabilities import check_setup, modality_of
-from gemini_live.config import SessionConfig, SessionResumptionConfig
+from gemini_live.config import (
+    OutboxLimits,
+    ReconnectPolicy,
+    SessionConfig,
+    SessionResumptionConfig,
+    SpeechPolicy,
+    TransportConfig,
+)
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
 from gemini_live.functions import tools_from
-from gemini_live.interop import setup_and_functions_from, setup_from
+from gemini_live.interop import setup_and_functions_from, setup_from, struct_from
 from gemini_live.protocol import Protocol
 from gemini_live.recorder import Recorder, Recording
 from gemini_live.runner import Runner
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gemini_live.auth import Auth, Endpoint
-    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, SpeechPolicy, Tool, TransportConfig
+    from gemini_live.config import Setup, Tool
     from gemini_live.functions import Function
     from gemini_live.interop import SupportsModelDump
     from gemini_live.transport import Dialler
@@ -128,10 +135,10 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     *,
     endpoint: Endpoint | str | None = None,
     auth: Auth | str | None = None,
-    transport: TransportConfig | None = None,
-    reconnect: ReconnectPolicy | None = None,
-    outbox: OutboxLimits | None = None,
-    speech: SpeechPolicy | None = None,
+    transport: TransportConfig | Mapping[str, Any] | None = None,
+    reconnect: ReconnectPolicy | Mapping[str, Any] | None = None,
+    outbox: OutboxLimits | Mapping[str, Any] | None = None,
+    speech: SpeechPolicy | Mapping[str, Any] | None = None,
     chunk_ms: int | None = None,
     resume: Snapshot | bytes | None = None,
     tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
@@ -173,10 +180,10 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     if not callable(credential):
         check_pair(where, credential)
     parts: dict[str, Any] = {
-        "transport": transport,
-        "reconnect": reconnect,
-        "outbox": outbox,
-        "speech": speech,
+        "transport": None if transport is None else struct_from(TransportConfig, transport, "transport"),
+        "reconnect": None if reconnect is None else struct_from(ReconnectPolicy, reconnect, "reconnect"),
+        "outbox": None if outbox is None else struct_from(OutboxLimits, outbox, "outbox"),
+        "speech": None if speech is None else struct_from(SpeechPolicy, speech, "speech"),
         "chunk_ms": chunk_ms,
         "check_capabilities": check_capabilities,
     }
