@@ -4,12 +4,12 @@
 
     GeminiLiveError
     ├── ConfigError (ValueError)         a wrong argument, found before any I/O
-    ├── ConnectError (ConnectionError)   connect() did not get a usable session
+    ├── ConnectError (ConnectionError)   connect() got no usable session: the network, a quota, a fault of the service
     │   ├── AuthenticationError          the credentials were refused
     │   ├── SetupError                   the service refused the setup message
-    │   └── ConnectTimeout (TimeoutError)
-    ├── TokenError (ConnectionError)     no ephemeral token could be made
-    │   └── TokenRefused (PermissionError)
+    │   └── ConnectTimeout (TimeoutError)  it took longer than connect_timeout_s
+    ├── TokenError (ConnectionError)     no ephemeral token could be made; another attempt may succeed
+    │   └── TokenRefused (PermissionError)  the service does not make it, or not with this key
     ├── DeviceError (OSError)            a microphone, loudspeaker, camera or screen cannot be used
     │   └── DeviceLost                   it was there, and is gone
     ├── SessionClosed                    a send, or a wait, on a session that has ended
@@ -54,7 +54,8 @@ class ConfigError(GeminiLiveError, ValueError):
     """An argument that cannot work, found before any I/O.
 
     Attributes:
-        path: where it stands, in the caller's spelling, such as ``generation_config.temprature``; ``""`` if nowhere.
+        path: where it stands, in the caller's spelling, such as
+            ``generation_config.temprature`` (misspelled); ``""`` if nowhere.
         suggestion: the closest name that exists, if one is close.
     """
 
@@ -66,6 +67,9 @@ class ConfigError(GeminiLiveError, ValueError):
 
 class ConnectError(GeminiLiveError, ConnectionError):
     """``connect()`` ended without a usable session.
+
+    It is of this class itself when the network failed, a quota is exhausted or the service has a fault; its subclasses
+    are for what another attempt is unlikely to mend, and for too little time.
 
     Attributes:
         closed: what happened, with the same fields as the event that ends a running session.

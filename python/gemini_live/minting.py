@@ -51,14 +51,14 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
         setup: what sessions of the token are held to; ``None`` leaves them free. The service silently prefers what is
             locked to what the client says.
         uses: how many sessions may begin with it; 0 is as many as one likes. Resuming one does not count.
-        expires_in_s: how long sessions may last, below 20 hours.
-        new_session_in_s: how long sessions may begin, below 20 hours.
+        expires_in_s: for how long after minting its sessions may last, in seconds, below 20 hours.
+        new_session_in_s: for how long after minting a session may begin, in seconds, below 20 hours.
         lock: ``None`` locks the whole setup, also what it leaves out; a list locks what is set, and these fields
             besides, such as ``["temperature", "tools"]``.
         auth: an API key; by default from the environment, as for `connect`.
         endpoint: `GeminiApi`, or the URL of a look-alike such as the emulator.
         transport: timeouts, proxy, TLS and headers.
-        check_capabilities: false sends also what the surface or the model is known to refuse.
+        check_capabilities: false sends also what the service or the model is known to refuse.
 
     Raises:
         ConfigError: before any I/O, for arguments that cannot work.

@@ -147,7 +147,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
 ) -> Connecting:
     """Open a session: enter the result with ``async with``, or await it and close the session yourself.
 
-    The session is usable when it is there: the service has confirmed the setup.
+    The session is usable when it is there: the service has confirmed the setup. If the first dial
+    fails, that is raised and not tried again: reconnecting is for sessions that were open.
 
     Args:
         setup: a model name, a `Setup`, a mapping in either spelling, an object with ``model_dump()``, or a whole
@@ -159,7 +160,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         auth: a credential, a function that returns one (asked before every dial), or a string, which is an API key or
             an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``; for Vertex AI Google Cloud's
             application-default credentials.
-        transport: timeouts, proxy, TLS and headers.
+        transport: timeouts, proxy, TLS and headers. This and the next three may be mappings of their fields.
         reconnect: when to dial again.
         outbox: how much may wait while the network is slow or down.
         speech: what becomes of pauses, what is kept from before an activity, and a voice activity detector of your own.
@@ -168,7 +169,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         tools: typed functions, sync or async, that the model may call and the session then runs and answers; options by
             the decorator `tool`. Tools of the service may stand among them.
         record: a file that takes every frame as JSON lines, or a `Recording`; it is written anew.
-        check_capabilities: false sends also what the surface or the model is known to refuse.
+        check_capabilities: false sends also what the service (Developer API or Vertex AI) or the model is known to
+            refuse.
 
     Raises:
         ConfigError: at once, for arguments that cannot work.
