@@ -155,10 +155,10 @@ def _described(thing: type) -> Iterator[str]:
         plain, meta = get_args(hint)
         if meta.extra["group"] != group:
             group = meta.extra["group"]
-            yield from ["", f"   .. rubric:: {group}", ""]
+            yield from ["", f"   *{group}:*", ""]
+        kind = stringify_annotation(plain, "smart").replace("~typing.", "")
         default = "" if "(default:" in meta.description else f"; default ``{field.default!r}``"
-        yield f"   :ivar {field.name}: {meta.description}{default}."
-        yield f"   :vartype {field.name}: {stringify_annotation(plain, 'smart')}"
+        yield f"   * **{field.name}** (``{kind}``) – {meta.description}{default}."
 
 
 def _is_shown(thing: type, base: type) -> bool:
@@ -209,6 +209,11 @@ def _docstring(_app: Sphinx, kind: str, _name: str, _thing: object, _options: ob
         lines[:0] = ["..", ""]
 
 
+def _types(_app: Sphinx, _kind: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    """Name a type of a field as signatures name it, which napoleon does not."""
+    lines[:] = [line.replace("collections.abc.", "") if line.startswith(":vartype ") else line for line in lines]
+
+
 def _elsewhere(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.reference | None:
@@ -238,6 +243,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-bases", _bases)
     app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon's
+    app.connect("autodoc-process-docstring", _types, priority=600)  # after napoleon's
     app.connect("missing-reference", _elsewhere)
     app.add_directive("public-names", PublicNames)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -44,7 +44,7 @@ def test_every_field_of_a_struct_has_words(package):
     assert structs
     for struct in set(structs) - {gemini_live.KindStats}:  # which says whose they are
         listed = "\n".join(public_names._described(struct))
-        described = {*generate_protocol.attributes(struct), *re.findall(r":ivar (\w+):", listed)}
+        described = {*generate_protocol.attributes(struct), *re.findall(r"\* \*\*(\w+)\*\* ", listed)}
         assert set(struct.__struct_fields__) <= described, struct.__name__
 
 

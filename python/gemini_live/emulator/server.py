@@ -64,12 +64,13 @@ class Emulator:
     ::
 
         async with Emulator(compress_time=True) as emu:
-            async with live.connect("gemini-3.8-live", endpoint=emu.url, auth="any key") as session:
+            where = {"endpoint": emu.url, "auth": "any key"}
+            async with live.connect("gemini-3.8-live", **where) as session:
                 await session.send_text("hello")
                 async for event in session:
                     if isinstance(event, live.TurnComplete):
                         break
-                await emu.go_away(time_left_s=5)  # and the session moves to another connection
+                await emu.go_away(time_left_s=5)  # the session moves by itself
             assert emu.ledger.sessions[0].texts == ["hello"]
 
     Attributes:

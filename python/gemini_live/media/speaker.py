@@ -124,7 +124,7 @@ class Speaker(Player, OpenedOnDemand):
         await self._unless_lost(super().wait_played())
 
     async def follow(self, events: AsyncIterable[Event]) -> AsyncIterator[Event]:
-        """Every event of a session, after ``handle`` has seen to it: iterate this instead of the session.
+        """Every event of a session, after `Player.handle` has seen to it: iterate this instead of the session.
 
         Raises:
             DeviceLost: the loudspeaker is gone.
