@@ -1,11 +1,15 @@
 """That docs/emulator.md is true: its requests are answered, its tables are complete; `test_pages` runs its programs."""
 
+import ast
+import inspect
 import shlex
+import textwrap
 
 import aiohttp
 import pytest
 
 import emulator_client
+import gemini_live
 from emulator_client import talk
 from gemini_live import emulator
 from gemini_live.emulator import Reply, Rule, When
@@ -46,3 +50,10 @@ def test_nothing_is_left_out():
     assert set(Rule.__struct_fields__) == {"when", "reply", "times"}
     for name in emulator.PROFILES:
         assert f"| `{name}` |" in page
+
+
+async def test_the_example_in_the_docstring():
+    _, _, rest = inspect.getdoc(emulator.Emulator).partition("::\n")
+    program = textwrap.dedent(rest.partition("Attributes:")[0])
+    code = compile(program, "Emulator", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    await eval(code, {"live": gemini_live, "Emulator": emulator.Emulator})  # noqa: S307 - our own words

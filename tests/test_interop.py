@@ -355,6 +355,15 @@ def test_a_setup_needs_a_model(given):
     assert caught.value.path == "setup.model"
 
 
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:8080", "wss://user:secret@h.test/path", "https://h.test?key=secret"])
+def test_a_url_is_no_model(url):
+    for setup in (url, {"model": url}, Setup(model=url)):
+        with pytest.raises(ConfigError, match="endpoint=") as caught:
+            setup_from(setup)
+        assert caught.value.path == "setup.model"
+        assert "secret" not in str(caught.value)  # nor anything else of it
+
+
 def test_a_setup_without_a_model_says_so():
     with pytest.raises(ConfigError, match="missing required field `model`"):
         setup_from({"generation_config": {}})

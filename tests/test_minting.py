@@ -145,6 +145,8 @@ async def test_what_is_locked(lock, more):
         ({"setup": {"model": "m", "tools": [print]}}, "setup.tools"),
         ({"endpoint": VertexAi(project="p")}, "endpoint"),
         ({"endpoint": "wss://h.test/whole/url"}, "endpoint"),
+        ({"transport": {"close_timeout_s": 0}}, "transport.close_timeout_s"),
+        ({"transport": "http://proxy.test"}, "transport"),
         ({"auth": EphemeralToken(TOKEN)}, "auth"),
         ({"auth": BearerToken("x")}, "auth"),
         ({"auth": None}, "auth"),

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import gc
 import json
+import math
+import ssl
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -428,11 +430,37 @@ async def test_awaiting_after_close(network):
         ({"auth": "two\nlines"}, "line end"),
         ({"auth": 7}, "auth"),
         ({"auth": live.BearerToken("t")}, "Developer API"),
+        ({"transport": 5}, "transport must be TransportConfig or a mapping, not int"),
+        ({"transport": {"connect_timeout": 5}}, "'connect_timeout_s'"),
+        ({"reconnect": {"enabled": "never"}}, "reconnect.enabled: Expected `bool`"),
+        ({"reconnect": {"max_attempts": 0}}, "at least 1"),
+        ({"outbox": live.ReconnectPolicy()}, "outbox must be OutboxLimits or a mapping, not ReconnectPolicy"),
+        ({"speech": {"detector": "webrtc"}}, "detector must be callable"),
     ],
 )
 def test_arguments_that_cannot_work_are_found_before_any_io(options, words):
     with pytest.raises(live.ConfigError, match=words):
         live.connect("gemini-3.8-live", **{"auth": "key", **options})
+
+
+@on_fake_clock
+async def test_a_mapping_will_do_for_each_part_of_the_configuration(network):
+    context = ssl.create_default_context()
+    async with connect(
+        manual_vad(),
+        transport={"connect_timeout_s": 5, "lost_after_s": math.inf, "headers": {"x-who": "me"}, "ssl": context},
+        reconnect={"enabled": False},
+        outbox={"audio_ms": 500},
+        speech={"detector": bool, "hangover_ms": 40},
+    ) as session:
+        config = session._config
+        assert config.transport == live.TransportConfig(
+            connect_timeout_s=5.0, lost_after_s=math.inf, headers={"x-who": "me"}, ssl=context
+        )
+        assert config.reconnect == live.ReconnectPolicy(enabled=False)
+        assert config.outbox == live.OutboxLimits(audio_ms=500)
+        assert config.speech.hangover_ms == 40
+        assert config.speech.detector is bool
 
 
 def test_a_missing_key_names_the_variable(monkeypatch):

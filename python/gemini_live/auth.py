@@ -74,17 +74,26 @@ class _Secret(msgspec.Struct, frozen=True):
 
 
 class ApiKey(_Secret, frozen=True):
-    """A Gemini API key; sent as ``x-goog-api-key``."""
+    """A Gemini API key; sent as ``x-goog-api-key``.
+
+    Attributes:
+        value: the key.
+    """
 
 
 class EphemeralToken(_Secret, frozen=True):
-    """A short-lived token, ``auth_tokens/…``, made for one client; Developer API only."""
+    """A short-lived token, made for one client by `mint_token`; Developer API only.
+
+    Attributes:
+        value: the token, ``auth_tokens/…``.
+    """
 
 
 class BearerToken(_Secret, frozen=True):
     """An OAuth 2 access token; Vertex AI, or an endpoint of your own.
 
     Attributes:
+        value: the token.
         quota_project: the project that is billed, if it is not that of the credential; ``x-goog-user-project``.
     """
 
@@ -96,6 +105,8 @@ class NoAuth(msgspec.Struct, frozen=True):
 
 
 Credential: TypeAlias = ApiKey | EphemeralToken | BearerToken | NoAuth
+"""What a client proves itself with, or `NoAuth`."""
+
 Provider: TypeAlias = Callable[[], Credential | Awaitable[Credential]]
 Auth: TypeAlias = Credential | Provider
 """A credential, or a function (sync or async) that is asked for one before every dial.
@@ -191,6 +202,7 @@ class VertexAi(msgspec.Struct, frozen=True, kw_only=True):
         project: by default ``GOOGLE_CLOUD_PROJECT`` in the environment.
         location: a region, ``global``, or the multi-regions ``us`` and ``eu``; by default ``GOOGLE_CLOUD_LOCATION`` in
             the environment, then ``us-central1``.
+        version: of the API.
         base_url: scheme and host; by default the location's.
         express: express mode; follows from ``auth=ApiKey(…)``, and is only to be set for a function that returns one.
     """
@@ -246,7 +258,11 @@ class VertexAi(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Custom(msgspec.Struct, frozen=True):
-    """A complete URL, dialled as it is; the model's name is left untouched."""
+    """A complete URL, dialled as it is; the model's name is left untouched.
+
+    Attributes:
+        base_url: ``ws://`` or ``wss://``, with the path.
+    """
 
     base_url: str
 
@@ -260,6 +276,7 @@ class Custom(msgspec.Struct, frozen=True):
 
 
 Endpoint: TypeAlias = GeminiApi | VertexAi | Custom
+"""Where the service is dialled."""
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -96,6 +96,8 @@ class VoiceConfig(Wire, frozen=True, kw_only=True):
     """The voice of the answers: one of the three.
 
     Attributes:
+        prebuilt_voice_config: one of the service's voices, by its name.
+        replicated_voice_config: a voice made from a sample.
         voice: the newer form of ``prebuilt_voice_config``.
     """
 
@@ -108,6 +110,7 @@ class SpeechConfig(Wire, frozen=True, kw_only=True):
     """How answers sound. Native-audio models choose the language themselves and ignore ``language_code``.
 
     Attributes:
+        voice_config: which voice speaks; the service chooses one if there is none.
         language_code: such as ``de-DE``.
     """
 
@@ -201,8 +204,12 @@ class GenerationConfig(Wire, frozen=True, kw_only=True):
         presence_penalty: against words that were used before.
         frequency_penalty: against words by how often they were used.
         media_resolution: tokens spent on an image: about 64, 256, or more.
+        speech_config: how answers sound.
+        thinking_config: how long the model thinks, and whether it shows it.
         enable_affective_dialog: reacts to the tone of voice; 2.5 models only, on the Developer API in v1alpha.
+        translation_config: of live translation.
         audio_transcription_config: how transcription models write.
+        model_selection_config: what to prefer among the variants of a model.
         enable_enhanced_civic_answers: Developer API only.
     """
 
@@ -230,10 +237,12 @@ class AutomaticActivityDetection(Wire, frozen=True, kw_only=True):
 
     Attributes:
         disabled: true means that the client sends ``activityStart`` and ``activityEnd``.
-        start_of_speech_sensitivity: by default HIGH on the Developer API, LOW on Vertex AI.
-        prefix_padding_ms: how much speech before its start is committed.
-        end_of_speech_sensitivity: likewise.
-        silence_duration_ms: how much silence before its end is committed.
+        start_of_speech_sensitivity: how readily speech is taken to begin; by default HIGH on the Developer API, LOW on
+            Vertex AI.
+        prefix_padding_ms: for how long somebody must speak before that is a beginning, in milliseconds.
+        end_of_speech_sensitivity: how readily speech is taken to end; by default HIGH on the Developer API, LOW on
+            Vertex AI.
+        silence_duration_ms: for how long nobody must speak before that is the end, in milliseconds.
     """
 
     disabled: bool | None = None
@@ -247,7 +256,8 @@ class RealtimeInputConfig(Wire, frozen=True, kw_only=True):
     """How live input becomes turns.
 
     Attributes:
-        activity_handling: whether speech interrupts the answer, which is the default.
+        automatic_activity_detection: how the service hears speech begin and end.
+        activity_handling: whether speech interrupts the answer; by default it does.
         turn_coverage: what of the input belongs to a turn; by default speech only on 2.5 models, all video too on later
             ones.
         interim_transcript_timestamp_enabled: times in interim transcriptions.
@@ -301,8 +311,8 @@ class ProactivityConfig(Wire, frozen=True, kw_only=True):
     """Lets the model decide not to answer. 2.5 models opt in, 3.8 models always have it.
 
     Attributes:
-        proactive_audio: false is an error on 3.8 models.
-        proactive_video: likewise for what is seen.
+        proactive_audio: the model may leave what it hears unanswered; false is an error on 3.8 models.
+        proactive_video: the model may leave what it sees unanswered.
     """
 
     proactive_audio: bool | None = None
@@ -422,12 +432,19 @@ class Setup(Wire, frozen=True, kw_only=True):
 
     Attributes:
         model: a short id such as ``gemini-3.8-live``, or the full resource name.
+        generation_config: how the model answers.
         system_instruction: text parts only.
         tools: what the model may call.
+        realtime_input_config: how live input becomes turns.
+        session_resumption: asks for resumption; `connect` sets it, unless reconnecting is switched off.
+        context_window_compression: lifts the session's time limit.
         input_audio_transcription: asks for the user's words as text.
         output_audio_transcription: asks for the model's words as text.
-        explicit_vad_signal: Vertex AI only.
+        proactivity: whether the model may leave something unanswered.
+        explicit_vad_signal: asks for `VoiceActivity` events; Vertex AI only.
         history_config: whether the conversation begins with a history.
+        avatar_config: a talking face as video output.
+        safety_settings: what is blocked, for each category of harm.
         labels: such as ``safety_identifier``; keys and values of lower-case letters, digits, _ and -, 63 at most, and a
             key begins with a letter.
     """
@@ -461,6 +478,8 @@ class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         enabled: false ends the session with the first lost connection.
+        base_s: the longest wait before the first attempt, in seconds; it doubles with each further one.
+        cap_s: no wait is longer than this, in seconds.
         max_attempts: dials in a row that may fail before the session gives up; ``None`` never gives up.
         when_stalled: also move to a new connection when the service owes an answer and says nothing (`Stalled`).
     """
@@ -490,9 +509,9 @@ class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much may wait while the network is slow or down.
 
     Attributes:
-        audio_ms: speech that waits longer than the last ``audio_ms`` of it expires, oldest first, and is reported.
+        audio_ms: speech that has waited for so many milliseconds expires, and `InputDropped` reports it.
         control_bytes: text, content, tool answers and activity marks never expire; above this size senders wait.
-        replay_bytes: what is kept for an exact replay on surfaces that acknowledge (Vertex AI).
+        replay_bytes: how much is kept for an exact replay where the service acknowledges messages (Vertex AI).
     """
 
     audio_ms: int = 2_000
@@ -560,10 +579,14 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VoiceDetector(Protocol):
-    """Says of each chunk of audio whether somebody speaks; any function will do that can be called so."""
+    """Says of each chunk of audio whether somebody speaks: any function that is called as ``detector(chunk) -> bool``.
+
+    ``chunk`` is the next ``SessionConfig.chunk_ms`` of mono at 16 kHz, an ``int16`` array of shape ``(n,)``. The call
+    comes in the thread that the audio comes from.
+    """
 
     def __call__(self, chunk: npt.NDArray[np.int16], /) -> bool:
-        """Judge the next ``chunk_ms`` of 16 kHz mono, shape ``(n,)``; in the thread that the audio comes from."""
+        """Whether somebody speaks in this chunk."""
         ...
 
 
@@ -601,12 +624,24 @@ class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+_PARTS = {"transport": TransportConfig, "reconnect": ReconnectPolicy, "outbox": OutboxLimits, "speech": SpeechPolicy}
+
+
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All of it together: what is said to the service, how it is reached, and what happens when it cannot be.
 
     Attributes:
+        setup: what the service is told.
+        transport: how the service is reached.
+        reconnect: when and how often to dial again.
+        outbox: how much may wait while the network is slow or down.
+        speech: how the service learns where speech begins and ends.
         chunk_ms: length of one audio message, 10 to 100; the service recommends 20 to 40, longer ones delay its ear.
-        check_capabilities: refuse at once what the surface or the model is known to refuse.
+        check_capabilities: refuse at once what the service (Developer API or Vertex AI) or the model is known to
+            refuse.
+
+    Raises:
+        ConfigError: a value out of range, or a part of another type; only `connect` itself reads mappings.
     """
 
     setup: Setup
@@ -625,6 +660,10 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
         return bool(detection and detection.disabled)
 
     def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            part: object = getattr(self, name)
+            if not isinstance(part, kind):
+                raise ConfigError(f"{name} must be {kind.__name__}, not {type(part).__name__}", path=name)
         if self.speech.detector is not None and not self.has_manual_vad:
             raise ConfigError(
                 "a detector of your own needs the service's disabled: "

@@ -3,17 +3,17 @@
 ::
 
     GeminiLiveError
-    ├── ConfigError (ValueError)         a wrong argument, found before any I/O
-    ├── ConnectError (ConnectionError)   connect() did not get a usable session
-    │   ├── AuthenticationError          the credentials were refused
-    │   ├── SetupError                   the service refused the setup message
-    │   └── ConnectTimeout (TimeoutError)
-    ├── TokenError (ConnectionError)     no ephemeral token could be made
-    │   └── TokenRefused (PermissionError)
-    ├── DeviceError (OSError)            a microphone, loudspeaker, camera or screen cannot be used
-    │   └── DeviceLost                   it was there, and is gone
-    ├── SessionClosed                    a send, or a wait, on a session that has ended
-    └── NotResumable                     a snapshot of a session that the service cannot resume at this moment
+    ├── ConfigError (ValueError)            a wrong argument, found before any I/O
+    ├── ConnectError (ConnectionError)      no session: network, quota, service's fault
+    │   ├── AuthenticationError             the credentials were refused
+    │   ├── SetupError                      the service refused the setup message
+    │   └── ConnectTimeout (TimeoutError)   it took longer than connect_timeout_s
+    ├── TokenError (ConnectionError)        no ephemeral token could be made
+    │   └── TokenRefused (PermissionError)  nor will it be by another attempt
+    ├── DeviceError (OSError)               a microphone, a camera … cannot be used
+    │   └── DeviceLost                      it was there, and is gone
+    ├── SessionClosed                       a send, or a wait, after the session's end
+    └── NotResumable                        the service gave no handle for this state
 
 Samples and images that cannot be encoded raise the built-in ``TypeError`` (not a kind of data that is accepted) and
 ``ValueError`` (the right kind with a wrong shape or value); the message says what is accepted.
@@ -54,7 +54,8 @@ class ConfigError(GeminiLiveError, ValueError):
     """An argument that cannot work, found before any I/O.
 
     Attributes:
-        path: where it stands, in the caller's spelling, such as ``generation_config.temprature``; ``""`` if nowhere.
+        path: where it stands, in the caller's spelling, such as
+            ``generation_config.temprature`` (misspelled); ``""`` if nowhere.
         suggestion: the closest name that exists, if one is close.
     """
 
@@ -66,6 +67,8 @@ class ConfigError(GeminiLiveError, ValueError):
 
 class ConnectError(GeminiLiveError, ConnectionError):
     """``connect()`` ended without a usable session.
+
+    It is of this class itself when the network failed, a quota is exhausted or the service has a fault.
 
     Attributes:
         closed: what happened, with the same fields as the event that ends a running session.

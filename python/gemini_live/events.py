@@ -64,9 +64,13 @@ class SessionStatus(Enum):
     """What a session is doing; `Session.status` shows it, `Session.wait_for_status` awaits it."""
 
     CONNECTING = "connecting"
+    """The first connection is being made."""
     CONNECTED = "connected"
+    """The service has confirmed the setup: what is sent goes out."""
     RECONNECTING = "reconnecting"
+    """The connection was lost or is being moved: what is sent waits."""
     CLOSED = "closed"
+    """The session has ended for good."""
 
 
 class Phase(Enum):
@@ -136,7 +140,7 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
         written: handed to a connection, and not acknowledged.
         acknowledged: the other side has them for certain: its resumable state contains them (Vertex AI), or it answered
             a ping that was sent behind them, or confirmed the close.
-        expired: given up for being too old, each reported by `InputDropped`.
+        expired: given up, each reported by `InputDropped`: audio that waited too long, images that newer ones replaced.
         replayed: how many times a message was written again after a reconnect.
         uncertain: of those written, on a connection that was lost before anything proved that they arrived.
         by_kind: the same for each kind of message, such as ``audio`` or ``tool_response``.
@@ -187,6 +191,7 @@ class SetupComplete(Event, frozen=True, kw_only=True):
     """A connection is usable. Vertex AI names the session.
 
     Attributes:
+        session_id: the service's name for the session; Vertex AI only.
         voice_consent_signature: proof of consent to a replicated voice, to be sent instead of the recorded consent.
     """
 
@@ -233,6 +238,7 @@ class ModelText(Event, frozen=True, kw_only=True):
     """A piece of the answer as text, from models that answer so.
 
     Attributes:
+        text: the piece, blanks included.
         thought_signature: opaque; belongs to the text when it is given back to the service.
     """
 
@@ -244,6 +250,7 @@ class Thought(Event, frozen=True, kw_only=True):
     """A piece of the model's reasoning, if ``include_thoughts`` asked for it.
 
     Attributes:
+        text: the piece, blanks included.
         thought_signature: opaque; belongs to the text when it is given back to the service.
     """
 
@@ -255,6 +262,9 @@ class ModelPart(Event, frozen=True, kw_only=True):
     """A part of the answer that is neither audio, text nor thought: code, a result of it, an image, a video.
 
     What the service says about a piece of audio or text, such as its speaker, comes so as well, right behind the piece.
+
+    Attributes:
+        part: as the service gives it.
     """
 
     part: Part
@@ -264,8 +274,9 @@ class TranscribedWord(msgspec.Struct, frozen=True, kw_only=True):
     """One word and its place, if ``word_timestamp`` asked for it.
 
     Attributes:
-        start_offset_s: in seconds from the beginning of the audio.
-        end_offset_s: likewise.
+        word: as it is spelt in the text.
+        start_offset_s: where it begins, in seconds from the beginning of the audio.
+        end_offset_s: where it ends, in seconds from the beginning of the audio.
     """
 
     word: str = ""
@@ -277,12 +288,14 @@ class InputTranscription(Event, frozen=True, kw_only=True):
     """What the user said. Pieces are appended as they are, blanks included.
 
     Attributes:
+        text: the piece.
         finished: the last piece, where the service says so.
         interim: a quick guess that replaces the former one and is not to be appended.
         language_code: what was spoken, such as ``de-DE``.
         speaker_label: who spoke, if ``diarization`` asked for it.
-        start_offset_s: in seconds from the beginning of the audio.
-        end_offset_s: likewise.
+        words: each word with its time, if ``word_timestamp`` asked for it.
+        start_offset_s: where the piece begins, in seconds from the beginning of the audio.
+        end_offset_s: where the piece ends, in seconds from the beginning of the audio.
     """
 
     text: str
@@ -298,7 +311,16 @@ class InputTranscription(Event, frozen=True, kw_only=True):
 class OutputTranscription(Event, frozen=True, kw_only=True):
     """What the model says, as text. After an interruption it may hold words that were never played.
 
-    The fields are those of `InputTranscription`.
+    Pieces are appended as they are, blanks included.
+
+    Attributes:
+        text: the piece.
+        finished: the last piece, where the service says so.
+        language_code: what is spoken, such as ``de-DE``.
+        speaker_label: who speaks, if ``diarization`` asked for it.
+        words: each word with its time, if ``word_timestamp`` asked for it.
+        start_offset_s: where the piece begins, in seconds from the beginning of the audio.
+        end_offset_s: where the piece ends, in seconds from the beginning of the audio.
     """
 
     text: str
@@ -335,25 +357,43 @@ class WaitingForInput(Event, frozen=True, kw_only=True):
 
 
 class ToolCall(Event, frozen=True, kw_only=True):
-    """The model asks for functions; answer each with `Session.send_tool_response`."""
+    """The model asks for functions; answer each with `Session.send_tool_response`.
+
+    Those that the session runs itself (``connect(…, tools=[function])``) it answers itself.
+
+    Attributes:
+        calls: one or several, each with its ``id``, ``name`` and ``args``.
+    """
 
     calls: Sequence[FunctionCall]
 
 
 class ToolCallCancellation(Event, frozen=True, kw_only=True):
-    """These calls must not be answered any more."""
+    """These calls must not be answered any more.
+
+    Attributes:
+        ids: those of the calls.
+    """
 
     ids: Sequence[str]
 
 
 class Grounding(Event, frozen=True, kw_only=True):
-    """Where an answer comes from, as the service gives it (``groundingMetadata``)."""
+    """Where an answer comes from.
+
+    Attributes:
+        metadata: the service's ``groundingMetadata``, as it is.
+    """
 
     metadata: Mapping[str, Any]
 
 
 class UrlContext(Event, frozen=True, kw_only=True):
-    """Which pages were read for an answer, as the service gives it (``urlContextMetadata``)."""
+    """Which pages were read for an answer.
+
+    Attributes:
+        metadata: the service's ``urlContextMetadata``, as it is.
+    """
 
     metadata: Mapping[str, Any]
 
@@ -363,6 +403,7 @@ class SessionResumption(Event, frozen=True, kw_only=True):
 
     Attributes:
         handle: ``None`` when the session cannot be resumed at this point.
+        resumable: whether it can.
         last_consumed_client_message_index: the last message of this connection that the handle's state contains,
             counted from 1; Vertex AI with ``transparent`` only.
     """
@@ -390,14 +431,34 @@ class GoAway(Event, frozen=True, kw_only=True):
 
 
 class ModalityTokenCount(Wire, frozen=True, kw_only=True):
-    """Tokens of one modality."""
+    """Tokens of one modality.
+
+    Attributes:
+        modality: ``TEXT``, ``AUDIO``, ``IMAGE``, ``VIDEO`` or ``DOCUMENT``.
+        token_count: how many; 0 where the service does not say.
+    """
 
     modality: str = ""
     token_count: int = 0
 
 
 class Usage(Event, frozen=True, kw_only=True):
-    """Tokens, once for each turn; the prompt is the whole context. Both spellings of the wire end up here."""
+    """Tokens, once for each turn. A count that the service does not give is 0.
+
+    Attributes:
+        prompt_token_count: of the whole context, which is counted again in each turn.
+        cached_content_token_count: of the prompt, those that were cached.
+        response_token_count: of the answer.
+        tool_use_prompt_token_count: of the prompt that tools of the service were used with.
+        thoughts_token_count: of the model's reasoning.
+        total_token_count: as the service adds them up.
+        prompt_tokens_details: ``prompt_token_count`` by modality.
+        cache_tokens_details: ``cached_content_token_count`` by modality.
+        response_tokens_details: ``response_token_count`` by modality.
+        tool_use_prompt_tokens_details: ``tool_use_prompt_token_count`` by modality.
+        traffic_type: such as ``ON_DEMAND`` or ``PROVISIONED_THROUGHPUT``, where the service says.
+        service_tier: ``flex``, ``standard`` or ``priority``, where the service says.
+    """
 
     prompt_token_count: int = 0
     cached_content_token_count: int = 0
@@ -417,6 +478,7 @@ class VoiceActivity(Event, frozen=True, kw_only=True):
     """The service heard speech begin or end.
 
     Attributes:
+        type: which of the two.
         audio_offset_s: where, in seconds of audio that the service has received in this session, across reconnects.
     """
 
@@ -445,7 +507,13 @@ class SpeechState(Event, frozen=True, kw_only=True):
 
 
 class Error(Event, frozen=True, kw_only=True):
-    """The service reported an error inside the stream, without closing."""
+    """The service reported an error inside the stream, without closing.
+
+    Attributes:
+        code: the service's number for it, if it gives one.
+        status: the service's name for it.
+        message: the service's words.
+    """
 
     code: int | None = None
     status: str = ""
@@ -506,9 +574,10 @@ class Reconnected(Event, frozen=True, kw_only=True):
 
 
 class InputDropped(Event, frozen=True, kw_only=True):
-    """Input that waited too long was given up, oldest first.
+    """Input was given up: audio that waited too long, oldest first, or an image that a newer one replaced.
 
     Attributes:
+        kind: which of the two.
         count: messages.
         duration_s: seconds of audio in them; 0 for video.
     """
@@ -543,9 +612,12 @@ class Stalled(Event, frozen=True, kw_only=True):
 
 
 class Lagged(Event, frozen=True, kw_only=True):
-    """This consumer was too slow: so many pieces of audio, the oldest, were skipped for it.
+    """This consumer was too slow: more than five minutes of audio lay unread, and the oldest was skipped for it.
 
     Only the session's own iterator, as long as nobody has begun to read it, may skip other events as well.
+
+    Attributes:
+        count: pieces that were skipped.
     """
 
     count: int

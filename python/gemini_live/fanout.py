@@ -27,8 +27,8 @@ MAX_AUDIO_BYTES = 300 * 2 * 24_000
 class Cursor:
     """One consumer's place in the stream of events: an asynchronous iterator that ends after `Closed`.
 
-    One task reads it at a time. It begins at the moment it was made. Leaving it unread costs memory: close it, or use
-    it as a context manager.
+    One task reads it at a time. It begins at the moment it was made. Leaving it unread costs memory: close it, or hold
+    it in an ``async with`` block.
     """
 
     __slots__ = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "declarations", "tool", "tools_from"]
 
-_AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 # Live API reference, FunctionDeclaration.name
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}", re.ASCII)
@@ -47,7 +47,7 @@ class _Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @overload
-def tool(function: _AnyFunction, /) -> _AnyFunction: ...
+def tool(function: AnyFunction, /) -> AnyFunction: ...
 
 
 @overload
@@ -58,11 +58,11 @@ def tool(
     scheduling: Scheduling | None = None,
     timeout_s: float | None = 60.0,
     cancel_on_interrupt: bool | None = None,
-) -> Callable[[_AnyFunction], _AnyFunction]: ...
+) -> Callable[[AnyFunction], AnyFunction]: ...
 
 
 def tool(  # noqa: PLR0913 - each is one thing a user may want to say
-    function: _AnyFunction | None = None,
+    function: AnyFunction | None = None,
     /,
     *,
     name: str | None = None,
@@ -70,7 +70,7 @@ def tool(  # noqa: PLR0913 - each is one thing a user may want to say
     scheduling: Scheduling | None = None,
     timeout_s: float | None = 60.0,
     cancel_on_interrupt: bool | None = None,
-) -> _AnyFunction | Callable[[_AnyFunction], _AnyFunction]:
+) -> AnyFunction | Callable[[AnyFunction], AnyFunction]:
     """Say how a function is to be used as a tool; the function itself stays as it is.
 
     ::
@@ -87,8 +87,7 @@ def tool(  # noqa: PLR0913 - each is one thing a user may want to say
         behavior: whether the model waits for the answer; by default as the model does.
         scheduling: when the model speaks about the answer; for ``NON_BLOCKING`` only.
         timeout_s: the model is told of a failure when the answer takes longer; ``None`` waits for ever.
-        cancel_on_interrupt: whether a call ends when the user cuts in. By default those do that the service then
-            forgets: calls that the model waits for.
+        cancel_on_interrupt: whether a call ends when the user cuts in. By default, calls that the model waits for end.
 
     Raises:
         ConfigError: options that do not go together.
@@ -108,7 +107,7 @@ def tool(  # noqa: PLR0913 - each is one thing a user may want to say
         cancel_on_interrupt=cancel_on_interrupt,
     )
 
-    def mark(marked: _AnyFunction) -> _AnyFunction:
+    def mark(marked: AnyFunction) -> AnyFunction:
         vars(marked)["__gemini_live_tool__"] = options
         return marked
 

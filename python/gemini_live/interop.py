@@ -21,9 +21,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from gemini_live.config import GenerationConfig, Setup
+from gemini_live.config import GenerationConfig, Setup, VoiceDetector
 from gemini_live.errors import ConfigError
-from gemini_live.messages import Blob, Content, FunctionResponse, Part
+from gemini_live.messages import Blob, Content, FunctionResponse, Part, Wire
 
 __all__ = [
     "SupportsModelDump",
@@ -119,6 +119,11 @@ def setup_and_functions_from(
             setup = msgspec.structs.replace(setup, generation_config=generation)
     if not setup.model.strip():
         raise ConfigError("the setup names no model", path="setup.model")
+    if "://" in setup.model:
+        # not shown: it may hold a password
+        raise ConfigError(
+            "the model is a URL: name the model first, and give the URL as endpoint=…", path="setup.model"
+        )
     return setup, functions
 
 
@@ -220,7 +225,8 @@ def struct_from(kind: type[_Struct], given: object, path: str) -> _Struct:
         ConfigError: an unknown field or a value of the wrong type, with its path.
     """
     if isinstance(given, kind):
-        return _checked(given, path)
+        # what stays on this side judges its values itself, and may hold more than JSON: an infinite time, say
+        return _checked(given, path) if issubclass(kind, Wire) else given
     if kind is Content and (parts := _parts_of(given)) is not None:
         given = {"parts": parts, "role": "user"}  # as the official SDK has it
     elif kind is Part and isinstance(given, str):
@@ -322,7 +328,7 @@ def _plan(kind: type[msgspec.Struct]) -> dict[str, tuple[str, _Reader]]:
     hints = get_type_hints(kind)
     plan: dict[str, tuple[str, _Reader]] = {}
     for name, wire_name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
-        plan[name] = plan[wire_name] = (name, _reader(hints[name]))
+        plan[name] = plan[wire_name] = (name, _reader(hints[name], for_json=issubclass(kind, Wire)))
     return plan
 
 
@@ -331,10 +337,10 @@ def _required(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field.name for field in msgspec.structs.fields(kind) if field.required)
 
 
-def _reader(hint: Any) -> _Reader:  # noqa: ANN401 - a type expression has no better type
+def _reader(hint: Any, *, for_json: bool = True) -> _Reader:  # noqa: ANN401 - a type expression has no better type
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        return _reader(next(part for part in get_args(hint) if part is not type(None)))
+        return _reader(next(part for part in get_args(hint) if part is not type(None)), for_json=for_json)
     if origin is typing.Literal:
         return partial(_choice, get_args(hint))
     if origin is Sequence:
@@ -343,7 +349,11 @@ def _reader(hint: Any) -> _Reader:  # noqa: ANN401 - a type expression has no be
         return partial(_mapping, _anything if get_args(hint)[1] is Any else _reader(get_args(hint)[1]))
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return partial(struct_from, hint)
-    return _bytes if hint is bytes else partial(_scalar, hint)
+    if hint in {Any, VoiceDetector}:
+        return _as_it_is
+    if hint is bytes:
+        return _bytes
+    return partial(_scalar if for_json else _converted, hint)
 
 
 def _choice(choices: Sequence[str], value: object, path: str) -> str:
@@ -391,6 +401,11 @@ def _mapping(reader: _Reader, value: object, path: str) -> object:
     return given if same and _is_a(given, dict) else read
 
 
+def _as_it_is(value: object, _path: str) -> object:
+    """An object of the caller's, such as a function: the struct judges it."""
+    return value
+
+
 def _anything(value: object, path: str) -> object:
     """Whatever JSON can hold."""
     if type(value) in _LEAVES:
@@ -433,6 +448,10 @@ def _scalar(kind: type[object], value: object, path: str) -> object:
         value = value.value
     if isinstance(value, float):
         _finite(value, path)
+    return _converted(kind, value, path)
+
+
+def _converted(kind: type[object], value: object, path: str) -> object:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

@@ -74,7 +74,7 @@ class FunctionCall(Wire, frozen=True, kw_only=True):
 
     Attributes:
         name: of the function.
-        id: opaque; the answer must repeat it. Empty on surfaces that send none.
+        id: opaque; the answer must repeat it. Empty where the service sends none.
         args: plain JSON; every number is a double on the wire.
         partial_args: pieces of arguments that are still being written (Vertex AI), as the service gives them.
         will_continue: more pieces of the same call follow.
@@ -92,6 +92,7 @@ class FunctionResponsePart(Wire, frozen=True, kw_only=True):
 
     Attributes:
         inline_data: the bytes themselves.
+        file_data: a file that the service has.
         media_processing: how the service is to read it.
         media_resolution: tokens spent on it.
         video_metadata: its part of a video, and frames per second.
@@ -114,7 +115,7 @@ class FunctionResponse(Wire, frozen=True, kw_only=True):
     """The answer to one `FunctionCall`.
 
     Attributes:
-        name: of the function; required by the reference.
+        name: of the function; required by the service's documentation.
         id: the call's id; required on the Developer API.
         response: an object; its keys ``output`` and ``error`` have a meaning, without either the whole is the output.
         scheduling: only for NON_BLOCKING functions.
@@ -166,8 +167,11 @@ class Part(Wire, frozen=True, kw_only=True):
         thought: reasoning rather than answer.
         thought_signature: opaque; repeats a thought to the service.
         inline_data: bytes: an image, or sound.
+        file_data: a file that the service has.
         function_call: refused by the service in client content, like ``function_response``.
         function_response: see ``function_call``.
+        executable_code: code that the model wrote, to be run by the service.
+        code_execution_result: what the run of that code gave.
         tool_call: of a tool that the service runs itself, as it gives it; not on Vertex AI.
         tool_response: what that tool answered, as the service gives it.
         media_processing: how the service is to read it.
@@ -236,7 +240,7 @@ class RealtimeInput(Wire, frozen=True, kw_only=True):
         text: counts as the user's activity, and is answered.
         audio_stream_end: the microphone pauses; with automatic activity detection only.
         activity_start: speech begins; with the detection disabled only.
-        activity_end: speech ends; likewise.
+        activity_end: speech ends; with the detection disabled only.
     """
 
     audio: Blob | None = None

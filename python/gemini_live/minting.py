@@ -16,7 +16,7 @@ from gemini_live.auth import ApiKey, EphemeralToken, GeminiApi, auth_from, endpo
 from gemini_live.capabilities import check_setup, modality_of
 from gemini_live.config import GenerationConfig, Setup, TransportConfig
 from gemini_live.errors import ConfigError, TokenError, TokenRefused
-from gemini_live.interop import setup_from
+from gemini_live.interop import setup_from, struct_from
 from gemini_live.transport import DialError, check_proxy, post
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
     lock: Sequence[str] | None = None,
     auth: Auth | str | None = None,
     endpoint: GeminiApi | str | None = None,
-    transport: TransportConfig | None = None,
+    transport: TransportConfig | Mapping[str, Any] | None = None,
     check_capabilities: bool = True,
 ) -> EphemeralToken:
     """Make a token that a client may connect with in place of the API key; Developer API only.
@@ -51,14 +51,14 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
         setup: what sessions of the token are held to; ``None`` leaves them free. The service silently prefers what is
             locked to what the client says.
         uses: how many sessions may begin with it; 0 is as many as one likes. Resuming one does not count.
-        expires_in_s: how long sessions may last, below 20 hours.
-        new_session_in_s: how long sessions may begin, below 20 hours.
+        expires_in_s: for how long after minting its sessions may last, in seconds, below 20 hours.
+        new_session_in_s: for how long after minting a session may begin, in seconds, below 20 hours.
         lock: ``None`` locks the whole setup, also what it leaves out; a list locks what is set, and these fields
             besides, such as ``["temperature", "tools"]``.
         auth: an API key; by default from the environment, as for `connect`.
         endpoint: `GeminiApi`, or the URL of a look-alike such as the emulator.
         transport: timeouts, proxy, TLS and headers.
-        check_capabilities: false sends also what the surface or the model is known to refuse.
+        check_capabilities: false sends also what the service or the model is known to refuse.
 
     Raises:
         ConfigError: before any I/O, for arguments that cannot work.
@@ -87,7 +87,7 @@ def token_provider(  # noqa: PLR0913 - as above
     lock: Sequence[str] | None = None,
     auth: Auth | str | None = None,
     endpoint: GeminiApi | str | None = None,
-    transport: TransportConfig | None = None,
+    transport: TransportConfig | Mapping[str, Any] | None = None,
     check_capabilities: bool = True,
 ) -> Callable[[], Awaitable[EphemeralToken]]:
     """A function that makes a token each time; ``connect(…, auth=token_provider(…))`` asks it at each dial.
@@ -103,7 +103,7 @@ def token_provider(  # noqa: PLR0913 - as above
     key = auth_from(auth, where)
     if not callable(key) and not isinstance(key, ApiKey):
         raise ConfigError(f"a token is made with an ApiKey, not with {type(key).__name__}", path="auth")
-    config = TransportConfig() if transport is None else transport
+    config = TransportConfig() if transport is None else struct_from(TransportConfig, transport, "transport")
     check_proxy(config)
     if uses < 0:
         raise ConfigError(f"uses is 0, for any number, or more; got {uses}", path="uses")

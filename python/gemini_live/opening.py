@@ -20,11 +20,18 @@ from gemini_live.auth import (
     resolve,
 )
 from gemini_live.capabilities import check_setup, modality_of
-from gemini_live.config import SessionConfig, SessionResumptionConfig
+from gemini_live.config import (
+    OutboxLimits,
+    ReconnectPolicy,
+    SessionConfig,
+    SessionResumptionConfig,
+    SpeechPolicy,
+    TransportConfig,
+)
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
 from gemini_live.functions import tools_from
-from gemini_live.interop import setup_and_functions_from, setup_from
+from gemini_live.interop import setup_and_functions_from, setup_from, struct_from
 from gemini_live.protocol import Protocol
 from gemini_live.recorder import Recorder, Recording
 from gemini_live.runner import Runner
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gemini_live.auth import Auth, Endpoint
-    from gemini_live.config import OutboxLimits, ReconnectPolicy, Setup, SpeechPolicy, Tool, TransportConfig
+    from gemini_live.config import Setup, Tool
     from gemini_live.functions import Function
     from gemini_live.interop import SupportsModelDump
     from gemini_live.transport import Dialler
@@ -128,10 +135,10 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     *,
     endpoint: Endpoint | str | None = None,
     auth: Auth | str | None = None,
-    transport: TransportConfig | None = None,
-    reconnect: ReconnectPolicy | None = None,
-    outbox: OutboxLimits | None = None,
-    speech: SpeechPolicy | None = None,
+    transport: TransportConfig | Mapping[str, Any] | None = None,
+    reconnect: ReconnectPolicy | Mapping[str, Any] | None = None,
+    outbox: OutboxLimits | Mapping[str, Any] | None = None,
+    speech: SpeechPolicy | Mapping[str, Any] | None = None,
     chunk_ms: int | None = None,
     resume: Snapshot | bytes | None = None,
     tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
@@ -140,7 +147,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
 ) -> Connecting:
     """Open a session: enter the result with ``async with``, or await it and close the session yourself.
 
-    The session is usable when it is there: the service has confirmed the setup.
+    The session is usable when it is there: the service has confirmed the setup. If the first dial
+    fails, that is raised and not tried again: reconnecting is for sessions that were open.
 
     Args:
         setup: a model name, a `Setup`, a mapping in either spelling, an object with ``model_dump()``, or a whole
@@ -152,7 +160,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         auth: a credential, a function that returns one (asked before every dial), or a string, which is an API key or
             an ephemeral token. By default ``GEMINI_API_KEY``, then ``GOOGLE_API_KEY``; for Vertex AI Google Cloud's
             application-default credentials.
-        transport: timeouts, proxy, TLS and headers.
+        transport: timeouts, proxy, TLS and headers. This and the next three may be mappings of their fields.
         reconnect: when to dial again once the session has been open. A first dial that fails is not repeated.
         outbox: how much may wait while the network is slow or down.
         speech: what becomes of pauses, what is kept from before an activity, and a voice activity detector of your own.
@@ -161,7 +169,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         tools: typed functions, sync or async, that the model may call and the session then runs and answers; options by
             the decorator `tool`. Tools of the service may stand among them.
         record: a file that takes every frame as JSON lines, or a `Recording`; it is written anew.
-        check_capabilities: false sends also what the surface or the model is known to refuse.
+        check_capabilities: false sends also what the service (Developer API or Vertex AI) or the model is known to
+            refuse.
 
     Raises:
         ConfigError: at once, for arguments that cannot work.
@@ -173,10 +182,10 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     if not callable(credential):
         check_pair(where, credential)
     parts: dict[str, Any] = {
-        "transport": transport,
-        "reconnect": reconnect,
-        "outbox": outbox,
-        "speech": speech,
+        "transport": None if transport is None else struct_from(TransportConfig, transport, "transport"),
+        "reconnect": None if reconnect is None else struct_from(ReconnectPolicy, reconnect, "reconnect"),
+        "outbox": None if outbox is None else struct_from(OutboxLimits, outbox, "outbox"),
+        "speech": None if speech is None else struct_from(SpeechPolicy, speech, "speech"),
         "chunk_ms": chunk_ms,
         "check_capabilities": check_capabilities,
     }

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from gemini_live.tool_ledger import ToolStats
     from gemini_live.tools import Tools
 
-    _AnyFunction = TypeVar("_AnyFunction", bound=Callable[..., Any])
+    AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 __all__ = ["Session"]
 
@@ -224,7 +224,7 @@ class Session:
         Args:
             image: pixels, ``uint8`` of shape ``(height, width)``, ``(height, width, 3)`` or ``(height, width, 4)``, of
                 which transparency is left out; or the bytes of a JPEG (what the service documents) or PNG file; or a
-                `Blob` of such bytes, also the official SDK's.
+                `Blob` of such bytes, ours or the official SDK's.
             mime_type: for bytes of another kind than these.
             order: of the colours of pixels: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
@@ -335,7 +335,7 @@ class Session:
         """Append turns to the history, in order; interrupts a running answer.
 
         Args:
-            turns: one or several, also the official SDK's; a string is a turn of the user.
+            turns: one or several, the official SDK's objects too; a string is a turn of the user.
             turn_complete: true asks for an answer, false adds and waits.
 
         Raises:
@@ -375,7 +375,7 @@ class Session:
                 self._protocol.conversation.pending_calls.pop(answer.id, None)
         self._tools.answered_by_hand(answers)
 
-    def tool(self, function: _AnyFunction) -> _AnyFunction:
+    def tool(self, function: AnyFunction) -> AnyFunction:
         """Run this typed function, sync or async, whenever the model calls it; a decorator.
 
         The setup declares functions, once, so it must declare one of this name; ``connect(…, tools=[function])``
@@ -450,8 +450,7 @@ class Session:
         It misses no event but audio, and of that only what lies more than five minutes behind, with a `Lagged` that
         counts it. It keeps the session alive. Close it, or let go of it, when you stop reading.
 
-        For an iteration of its own that has not begun yet the session keeps no more audio from here on: it is heard by
-        others.
+        If nobody iterates the session itself yet, audio is no longer kept for that iteration until it begins.
         """
         self._own_events.keep_no_audio()
         return self._fanout.join(self)
@@ -596,9 +595,9 @@ class Session:
     # --- the end ---
 
     async def close(self) -> None:
-        """Send what waits, say goodbye, and wait until no task, timer or socket is left. Again: returns when it is so.
+        """Send what waits, say goodbye, and wait until no task, timer or socket is left.
 
-        A reconnect that is under way is given up at once.
+        A second call waits for the same. A reconnect that is under way is given up at once.
         """
         await self._close(CloseKind.REQUESTED)
 

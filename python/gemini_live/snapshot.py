@@ -35,7 +35,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         handle: of the resumable state.
         taken_at: when, in seconds since the epoch.
         pending_calls: tool calls that wait for their answer.
-        unsent: what the service's state lacks, oldest first.
+        unsent: messages that the service's state lacks, oldest first; opaque.
+        version: of this layout.
     """
 
     endpoint: str

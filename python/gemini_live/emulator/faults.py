@@ -16,11 +16,12 @@ DEADLINE_EXPIRED: Final = "Deadline expired before operation could complete."
 """What the service says when a connection or a session has become too old."""
 
 
+# `gemini-live emulator --help` is made from these fields, and so is their list in the reference: a description goes on
+# from its group.
 class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Faults of a connection. Ages are seconds since the upgrade, in real time whatever the pace is.
 
-    A field's description is its line in ``gemini-live emulator --help``, which is made from here. On the control
-    endpoint the names are in camelCase.
+    On the control endpoint, ``POST /_emulator/faults``, the names are in camelCase.
 
     Raises:
         ConfigError: a negative number, or a status or close code that does not exist.
@@ -50,7 +51,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     ] = None
     empty_messages: Annotated[
         bool,
-        knob("faults of the connection", 'send {} and {"serverContent":{}} before each piece of speech, as 3.8 does'),
+        knob(
+            "faults of the connection",
+            'send ``{}`` and ``{"serverContent":{}}`` before each piece of speech, as 3.8 does',
+        ),
     ] = False
 
     go_away_after_s: Annotated[
@@ -74,7 +78,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
         knob("cuts: TCP ends without a close frame", "after so many client messages, not counting the setup"),
     ] = None
     cut_at_speech: Annotated[
-        int | None, knob("cuts: TCP ends without a close frame", "after so many messages with speech")
+        int | None, knob("cuts: TCP ends without a close frame", "after so many messages with speech of the model")
     ] = None
     cut_at_call: Annotated[
         bool, knob("cuts: TCP ends without a close frame", "after a toolCall, before its answer")
@@ -86,8 +90,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
 
     close_at_setup: Annotated[bool, knob("closes", "instead of answering the setup")] = False
     close_after_s: Annotated[float | None, knob("closes", "at this age")] = None
-    close_after_messages: Annotated[int | None, knob("closes", "after so many client messages")] = None
-    close_at_speech: Annotated[int | None, knob("closes", "after so many messages with speech")] = None
+    close_after_messages: Annotated[
+        int | None, knob("closes", "after so many client messages, not counting the setup")
+    ] = None
+    close_at_speech: Annotated[int | None, knob("closes", "after so many messages with speech of the model")] = None
     close_at_call: Annotated[bool, knob("closes", "after a toolCall, before its answer")] = False
     close_code: Annotated[int, knob("closes", "with this code")] = 1011
     close_reason: Annotated[str, knob("closes", "and this text, cut to 123 bytes of UTF-8")] = (
@@ -148,7 +154,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     session_limit_s: Annotated[
         float, knob("limits", "how long a session lasts without contextWindowCompression (documented: 15 min)")
     ] = 900.0
-    video_limit_s: Annotated[float, knob("limits", "and how long if it has video (documented: 2 min)")] = 120.0
+    video_limit_s: Annotated[float, knob("limits", "the same for a session with video (documented: 2 min)")] = 120.0
     context_tokens: Annotated[
         int, knob("limits", "size of the context; full, and not compressed, it closes with 1007")
     ] = 131_072
@@ -156,7 +162,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
         int | None, knob("limits", "so many at once; one more is closed with 1011 RESOURCE_EXHAUSTED")
     ] = None
     max_connections_status: Annotated[
-        bool, knob("limits", "... or is refused with HTTP 429 at the upgrade, as on Vertex AI")
+        bool, knob("limits", "refuse the one more with HTTP 429 at the upgrade instead, as on Vertex AI")
     ] = False
 
     def __post_init__(self) -> None:

@@ -71,7 +71,7 @@ def knobs(struct: type[msgspec.Struct]) -> Iterator[Knob]:
         yield Knob(
             name=field.name,
             group=meta.extra["group"],
-            text=meta.description,
+            text=meta.description.replace("``", ""),  # for the reference
             option=f"--{option}",
             kind=str if choices else kind,
             choices=choices,

@@ -89,7 +89,7 @@ class SessionLedger:
 
     @property
     def log(self) -> Log:
-        """All of it, in order."""
+        """All of it, in order: ``log.entries`` is a list of `Entry`, ``log.counts`` how many there are of each kind."""
         return self.memory.log
 
     def _contents(self, kind: str) -> list[Any]:
@@ -117,7 +117,7 @@ class SessionLedger:
 
     @property
     def audio(self) -> Samples:
-        """All audio, as it came and at the rate at which it came; empty if the emulator does not record."""
+        """All audio, ``int16`` of shape ``(n,)``, at the rate at which it came; empty if nothing is recorded."""
         return np.concatenate([np.empty(0, np.int16), *self._contents("audio")])
 
     @property
@@ -187,7 +187,12 @@ class ConnectionLedger:
 
 
 class Ledger:
-    """All sessions and connections since the emulator started, in order."""
+    """What got across since the emulator started.
+
+    Attributes:
+        sessions: a list of `SessionLedger`, in the order of their first setups.
+        connections: a list of `ConnectionLedger`, in the order in which they came.
+    """
 
     def __init__(self) -> None:
         self.sessions: list[SessionLedger] = []

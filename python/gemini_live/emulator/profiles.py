@@ -106,13 +106,13 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What a generation of models does. The path of the upgrade says whose API is spoken; see `Emulator`.
 
-    The defaults are gemini-3.8-live's. A field's description is its line in ``gemini-live emulator --help``.
+    The defaults are gemini-3.8-live's.
 
     Attributes:
         name: for people.
-        surface: ``"vertex"`` serves the Vertex AI paths only; ``None`` serves both.
-        pace: how long things take.
-        models: model ids, without ``models/``, that exist besides the service's own.
+        surface: ``"vertex"`` serves the Vertex AI paths only; ``None``, the default, those of both APIs.
+        pace: how long things take; by default ``Pace()``.
+        models: model ids, without ``models/``, that exist besides the service's own; by default none.
     """
 
     name: str
@@ -211,4 +211,7 @@ PROFILES: Final = {
         Profile(name="vertex", surface="vertex", updates="turns", lifetime_s=600.0),
     )
 }
-"""The profiles by name; ``msgspec.structs.replace`` makes others from them."""
+"""The profiles by name: ``3.8``, ``3.8-extended-thinking``, ``3.1``, ``2.5`` and ``vertex``.
+
+``msgspec.structs.replace(PROFILES["3.1"], call_ids=False)`` makes another one.
+"""

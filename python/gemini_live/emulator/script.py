@@ -76,6 +76,8 @@ class FunctionCall(_Strict, frozen=True, kw_only=True):
     """A call of a function.
 
     Attributes:
+        name: of the function.
+        args: by name; what JSON can hold.
         id: made up if empty.
         blocking: whether the model waits for the answer; ``None`` is as declared, or as the profile has it.
     """
@@ -87,7 +89,12 @@ class FunctionCall(_Strict, frozen=True, kw_only=True):
 
 
 class Close(_Strict, frozen=True, kw_only=True):
-    """A close frame."""
+    """A close frame.
+
+    Attributes:
+        code: any code that a close frame may hold.
+        reason: cut to 123 bytes of UTF-8.
+    """
 
     code: int = 1000
     reason: str = ""
@@ -141,6 +148,7 @@ class Rule(_Strict, frozen=True, kw_only=True):
     """When, and what then.
 
     Attributes:
+        when: what it fires at.
         reply: in order; nothing in it is no answer at all.
         times: how often in one session; ``None`` is always.
     """

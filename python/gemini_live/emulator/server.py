@@ -63,16 +63,22 @@ class Emulator:
 
     ::
 
-        async with Emulator(profile="3.1") as emu:
-            session = await connect(emu.url)
-            await emu.go_away(time_left_s=5)
+        async with Emulator(compress_time=True) as emu:
+            where = {"endpoint": emu.url, "auth": "any key"}
+            async with live.connect("gemini-3.8-live", **where) as session:
+                await session.send_text("hello")
+                async for event in session:
+                    if isinstance(event, live.TurnComplete):
+                        break
+                await emu.go_away(time_left_s=5)  # the session moves by itself
             assert emu.ledger.sessions[0].texts == ["hello"]
 
     Attributes:
         profile: as in use.
         faults: for the connections that come from now on; may be set at any time.
         ledger: what got across.
-        tokens: the ephemeral tokens that were made here; their clock may be set.
+        tokens: the ephemeral tokens that were made here. ``tokens.clock``, a function without arguments that gives
+            seconds since the epoch, may be set, so that a token expires at once.
         ca_pem: the certificate authority that clients must trust, PEM; ``b""`` without TLS.
     """
 
@@ -184,7 +190,11 @@ class Emulator:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """The open connections, oldest first."""
+        """The open connections, oldest first.
+
+        Each has ``go_away``, ``close``, ``cut``, ``stall``, ``interrupt``, ``poison`` and ``send`` for itself, its
+        `ConnectionLedger` as ``ledger``, and as ``surface`` whose API it speaks, ``"dev"`` or ``"vertex"``.
+        """
         return tuple(sorted(self._connections, key=lambda connection: connection.ledger.number))
 
     @property
@@ -207,12 +217,12 @@ class Emulator:
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
     async def go_away(self, time_left_s: float = 50.0) -> None:
-        """Sends goAway on every open connection, and closes each with 1011 when the time is over (E45)."""
+        """Sends goAway on every open connection, and closes each with 1011 when the time is over."""
         for connection in self.connections:
             await connection.go_away(time_left_s)
 
     def cut(self, *, mid_frame: bool = False) -> None:
-        """Ends every open TCP connection without a close frame (E46).
+        """Ends every open TCP connection without a close frame.
 
         Args:
             mid_frame: leaves the first half of a frame on the wire.
@@ -226,12 +236,12 @@ class Emulator:
             connection.stall()
 
     def interrupt(self) -> None:
-        """On every connection, as if the user had cut in; a phantom where the model says nothing (E47)."""
+        """On every connection, as if the user had cut in; while the model is silent, ``interrupted`` for no reason."""
         for connection in self.connections:
             connection.interrupt()
 
     def poison(self) -> None:
-        """The sessions of all connections go on to transcribe, and never answer any more (E47)."""
+        """The sessions of all connections go on to transcribe, and never answer any more."""
         for connection in self.connections:
             connection.poison()
 
@@ -400,19 +410,22 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
             assert server.ledger.sessions[0].audio_samples == 16_000
 
     Args:
-        profile: ``"3.8"``, ``"3.1"``, ``"2.5"``, ``"vertex"``, or a `Profile`.
+        profile: ``"3.8"``, ``"3.8-extended-thinking"``, ``"3.1"``, ``"2.5"``, ``"vertex"``, or a `Profile`.
         faults: what goes wrong; nothing by default.
         tls: serves ``wss://`` with a certificate for localhost, 127.0.0.1 and ::1 that only
             `Emulator.client_ssl_context` trusts.
         api_key: the key, or bearer token, that clients must have; ``None`` takes any that is not empty.
         compress_time: nothing waits: setupComplete, speech and turnComplete come at once. Faults keep their times.
-        text_frames: sends JSON in text frames instead of binary ones (E4).
+        text_frames: sends JSON in text frames instead of binary ones.
         script: what is answered otherwise than usual: a `Script`, a list of rules, a TOML file, or TOML.
         replay: a recording, whose server says again what it said; then it does not matter what clients say.
         record: keeps all that clients send for the `Ledger`. Off, it counts only, which costs no memory.
         host: an address of this machine.
         port: 0 lets the kernel choose.
         tell: is called with one readable line for each connection, turn and fault.
+
+    Returns:
+        An `Emulator`, with all that it has; only its ``async with`` block gets the URL instead of the emulator.
 
     Raises:
         ConfigError: there is no such profile, or a mistake in the script or the recording.

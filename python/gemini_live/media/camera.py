@@ -53,14 +53,15 @@ class Camera(_OpenCvSource):
     Args:
         device: its number, counted from 0, or a URL that OpenCV opens, such as ``rtsp://…``.
         width: in pixels, if the camera has a choice; it takes what is closest.
-        height: likewise.
-        fps: pictures a second to be sent; the service looks at 1.
+        height: in pixels, as ``width``.
+        fps: pictures a second to be sent, above 0 and up to 60; the service looks at 1.
         jpeg: how pictures are encoded.
-        process: is given each picture that is to be sent, as OpenCV has it (``uint8``, blue first), in the camera's
-            thread, and returns the one that is sent instead.
+        process: is given each picture that is to be sent, as OpenCV has it (``uint8`` of shape ``(height, width, 3)``,
+            blue first), in the camera's thread, and returns the one that is sent instead, in the same order of colours.
         patience_s: a camera that gives no picture for so long is given up.
 
     Raises:
+        ConfigError: ``fps`` out of range.
         DeviceError: when it is opened: there is no such camera, or it gives nothing.
         DeviceLost: while it is streamed: it was unplugged, or stopped.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[camera]"``.
@@ -122,18 +123,20 @@ class VideoFileSource(_OpenCvSource):
 
     Args:
         path: of the file.
-        fps: pictures a second to be sent; the service looks at 1.
+        fps: pictures a second to be sent, above 0 and up to 60; the service looks at 1.
         jpeg: how they are encoded.
         process: as for a `Camera`.
         patience_s: a file that gives no picture for so long, being on a network that is gone, say, is given up.
 
     Raises:
+        ConfigError: ``fps`` out of range.
         FileNotFoundError: when it is opened: there is none.
         DeviceError: when it is opened: not a video that OpenCV can read.
+        DeviceLost: while it is streamed: it has given no picture for ``patience_s``.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[camera]"``.
     """
 
-    live = False
+    _live = False
 
     def __init__(
         self,

@@ -34,10 +34,11 @@ class HalfDuplex:
 
     Args:
         player: the loudspeaker.
-        tail_ms: for how long the room goes on sounding.
+        tail_ms: milliseconds to stay muted after the loudspeaker has fallen silent, 0 to 5,000: the room goes on
+            sounding.
 
     Raises:
-        ConfigError: a tail out of range.
+        ConfigError: ``tail_ms`` out of range.
     """
 
     def __init__(self, player: Player, *, tail_ms: float = 300.0) -> None:

@@ -46,7 +46,7 @@ class FrameSource(OpenedOnDemand):
 
     kind: Literal["video"] = "video"
     order: PixelOrder = "bgr"
-    live = True
+    _live = True
     """Whether a picture that is not taken is gone, as with a camera and not with a file."""
 
     def __init__(
@@ -119,7 +119,7 @@ class FrameSource(OpenedOnDemand):
             tell(self._opened, None)
             while self._go.wait() and not self._closing:
                 self._go.clear()
-                self._send_frames(None if self.live else first)
+                self._send_frames(None if self._live else first)
                 first = None
                 tell(self._streamed, None)
         except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits

@@ -27,10 +27,10 @@ PHONE_RATE_HZ = 8_000
 
 
 def encode_g711(samples: Buffer | npt.NDArray[np.int16], law: Companding = "mulaw") -> bytes:
-    """Compand samples: one byte for each.
+    """Compand samples: one byte for each. It does not resample, as `PhoneEncoder` does.
 
     Args:
-        samples: 16-bit, as bytes or as an ``int16`` array of shape ``(n,)``.
+        samples: 16-bit mono, at 8,000 Hz for a telephone: little-endian bytes, or an ``int16`` array of shape ``(n,)``.
         law: µ-law of North America and Japan (PCMU), or A-law of everywhere else (PCMA).
 
     Raises:

@@ -29,15 +29,18 @@ class Microphone(OpenedOnDemand):
         device: its number or a part of its name, as ``python -m sounddevice`` lists them; by default the system's.
         rate_hz: samples per second; by default the device's own, which the session resamples.
         channels: to be opened; they are averaged.
-        block_ms: how much sound each callback brings.
-        process: is given each block, ``float32`` of shape ``(n, channels)``, in the device's thread, and returns what
-            is sent instead, of any length: an `EchoCanceller`, a `HalfDuplex` gate, or a function of your own.
+        block_ms: how much sound each callback brings, 1 to 500 ms.
+        process: is given each block, ``float32`` (full scale ±1) of shape ``(n, channels)``, in the device's thread,
+            and returns what is sent instead, of the same rate and of any length: an `EchoCanceller`, a `HalfDuplex`
+            gate, or a function of your own. It may return whatever `Session.feed_audio` takes, such as ``float32`` or
+            ``int16`` of shape ``(n,)`` or ``(n, channels)``; of an empty array nothing is sent.
         patience_s: a microphone that is silent to the point of giving no samples for so long is given up.
 
     Attributes:
         overflows: how often the machine was too busy to take what the device had.
 
     Raises:
+        ConfigError: ``block_ms`` out of range.
         DeviceError: when it is opened: there is no such device. While it is streamed: it gives nothing.
         DeviceLost: while it is streamed: it was unplugged, or stopped.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[audio]"``.
@@ -52,7 +55,7 @@ class Microphone(OpenedOnDemand):
         rate_hz: int | None = None,
         channels: int = 1,
         block_ms: float = 20.0,
-        process: Callable[[Block], Block] | None = None,
+        process: Callable[[Block], npt.NDArray[Any]] | None = None,
         patience_s: float = 2.0,
     ) -> None:
         if not 1 <= block_ms <= 500:
@@ -104,9 +107,8 @@ class Microphone(OpenedOnDemand):
         sink = self._sink
         if sink is None:
             return
-        if self._process is not None:
-            block = self._process(block)
-        if len(block) and not sink.feed_audio(block, rate_hz=self.rate_hz):
+        sent: npt.NDArray[Any] = block if self._process is None else self._process(block)
+        if len(sent) and not sink.feed_audio(sent, rate_hz=self.rate_hz):
             self._sink = None  # the session has ended
             raise EOFError
 

@@ -399,7 +399,7 @@ class Player:
                 pass
 
     async def follow(self, events: AsyncIterable[Event]) -> AsyncIterator[Event]:
-        """Every event of a session, after ``handle`` has seen to it: iterate this instead of the session.
+        """Every event of a session, after `Player.handle` has seen to it: iterate this instead of the session.
 
         Args:
             events: a session, or a cursor from ``session.events()``.

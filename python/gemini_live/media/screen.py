@@ -27,13 +27,15 @@ class Screen(FrameSource):
 
     Args:
         monitor: its number, counted from 1; 0 is all of them together.
-        fps: pictures a second to be sent; the service looks at 1.
+        fps: pictures a second to be sent, above 0 and up to 60; the service looks at 1.
         jpeg: how they are encoded. Small print needs more than the 768 pixels of the default.
-        process: is given each picture (``uint8``, blue, green, red and a fourth channel), in the source's thread, and
-            returns the one that is sent instead.
+        process: is given each picture (``uint8`` of shape ``(height, width, 4)``: blue, green, red and one without
+            meaning), in the source's thread, and returns the one that is sent instead, of 3 or 4 channels in the same
+            order. It is read-only: copy it to draw on it.
         patience_s: a screen that gives no picture for so long is given up.
 
     Raises:
+        ConfigError: ``fps`` out of range.
         DeviceError: when it is opened: there is no such monitor, or no screen at all.
         DeviceLost: while it is streamed: the screen is gone.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[screen]"``.

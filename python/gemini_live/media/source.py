@@ -24,31 +24,27 @@ TICK_S = 0.020
 
 
 class Sink(Protocol):
-    """What a source needs of a session."""
+    """What a source needs of a session, and what `Session` has: the methods of the same names, which say more."""
 
-    async def send_audio(self, block: Buffer | npt.NDArray[Any], /, *, rate_hz: int = ...) -> None:
-        """From a task."""
+    async def send_audio(self, block: Buffer | npt.NDArray[Any], /, *, rate_hz: int = 16_000) -> None:
+        """Send a block of sound; for a source that runs in the session's event loop."""
         ...
 
-    def feed_audio(self, block: Buffer | npt.NDArray[Any], /, *, rate_hz: int = ...) -> bool:
-        """From a device's thread; false when the session has ended."""
+    def feed_audio(self, block: Buffer | npt.NDArray[Any], /, *, rate_hz: int = 16_000) -> bool:
+        """Send a block of sound from any thread, without waiting; false when the session has ended."""
         ...
 
     def feed_video(self, image: Buffer | npt.NDArray[Any], /) -> bool:
-        """Likewise."""
+        """Send a picture from any thread, without waiting; false when the session has ended."""
         ...
 
 
 class Source(Protocol):
-    """Anything that `Session.stream` can send. Write one of your own for a device that is not here.
-
-    Attributes:
-        kind: what it gives; the end of ``"audio"`` is told to the service.
-    """
+    """Anything that `Session.stream` can send. Write one of your own for a device that is not here."""
 
     @property
     def kind(self) -> Literal["audio", "video"]:
-        """What it gives."""
+        """What it gives; the end of ``"audio"`` is told to the service."""
         ...
 
     async def stream_to(self, sink: Sink) -> None:

@@ -34,11 +34,12 @@ class Speaker(Player, OpenedOnDemand):
         device: its number or a part of its name, as ``python -m sounddevice`` lists them; by default the system's.
         rate_hz: samples per second; by default the device's own, to which answers are resampled.
         channels: to be opened; each plays the same.
-        block_ms: how much sound each callback asks for.
+        block_ms: how much sound each callback asks for, 1 to 500 ms.
         fade_ms: as of a `Player`.
         patience_s: a loudspeaker that asks for nothing for so long is given up.
 
     Raises:
+        ConfigError: ``block_ms`` or ``fade_ms`` out of range.
         DeviceError: when it is opened: there is no such device.
         DeviceLost: from `follow` and `wait_played`: it was unplugged, or stopped.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[audio]"``.
@@ -123,7 +124,7 @@ class Speaker(Player, OpenedOnDemand):
         await self._unless_lost(super().wait_played())
 
     async def follow(self, events: AsyncIterable[Event]) -> AsyncIterator[Event]:
-        """Every event of a session, after ``handle`` has seen to it: iterate this instead of the session.
+        """Every event of a session, after `Player.handle` has seen to it: iterate this instead of the session.
 
         Raises:
             DeviceLost: the loudspeaker is gone.
