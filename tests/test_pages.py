@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trustme
 
 from gemini_live.cli import parser
 from gemini_live.emulator.script import load
@@ -154,10 +155,12 @@ async with live.connect("gemini-3.8-live") as session:
 """,
     "docs/proxies-and-vertex.md": """
 await token_for_a_browser()
-async with live.connect("gemini-3.8-live", transport=patient) as session:
-    pass
+await with_our_own_authority()
+await over_a_slow_line()
 """,
 }
+# What lies in the folder of its reader.
+FILES = {"docs/proxies-and-vertex.md": {"company.pem": trustme.CA().cert_pem.bytes()}}
 OPTIONS = {"docs/tools.md": {"script": WEATHER}}
 # Written from the structs, or run by a test of their own.
 WITHOUT_PROGRAMS = {"docs/protocol.md"}
@@ -174,6 +177,8 @@ async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, 
     monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice)
     if "import cv2" in page.read_text(encoding="utf-8"):
         monkeypatch.setattr(pytest.importorskip("cv2", reason="no camera without it"), "VideoCapture", camera)
+    for name, content in FILES.get(str(page.relative_to(ROOT)), {}).items():
+        (tmp_path / name).write_bytes(content)
     for block in blocks(page, "toml"):
         name = re.match(r"# (\S+\.toml)\n", block.text)[1]
         (tmp_path / name).write_text(block.text, encoding="utf-8")
