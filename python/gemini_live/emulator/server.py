@@ -207,12 +207,12 @@ class Emulator:
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
     async def go_away(self, time_left_s: float = 50.0) -> None:
-        """Sends goAway on every open connection, and closes each with 1011 when the time is over (E45)."""
+        """Sends goAway on every open connection, and closes each with 1011 when the time is over."""
         for connection in self.connections:
             await connection.go_away(time_left_s)
 
     def cut(self, *, mid_frame: bool = False) -> None:
-        """Ends every open TCP connection without a close frame (E46).
+        """Ends every open TCP connection without a close frame.
 
         Args:
             mid_frame: leaves the first half of a frame on the wire.
@@ -226,12 +226,12 @@ class Emulator:
             connection.stall()
 
     def interrupt(self) -> None:
-        """On every connection, as if the user had cut in; a phantom where the model says nothing (E47)."""
+        """On every connection, as if the user had cut in; a phantom where the model says nothing."""
         for connection in self.connections:
             connection.interrupt()
 
     def poison(self) -> None:
-        """The sessions of all connections go on to transcribe, and never answer any more (E47)."""
+        """The sessions of all connections go on to transcribe, and never answer any more."""
         for connection in self.connections:
             connection.poison()
 
@@ -406,7 +406,7 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
             `Emulator.client_ssl_context` trusts.
         api_key: the key, or bearer token, that clients must have; ``None`` takes any that is not empty.
         compress_time: nothing waits: setupComplete, speech and turnComplete come at once. Faults keep their times.
-        text_frames: sends JSON in text frames instead of binary ones (E4).
+        text_frames: sends JSON in text frames instead of binary ones.
         script: what is answered otherwise than usual: a `Script`, a list of rules, a TOML file, or TOML.
         replay: a recording, whose server says again what it said; then it does not matter what clients say.
         record: keeps all that clients send for the `Ledger`. Off, it counts only, which costs no memory.
