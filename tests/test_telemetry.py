@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import re
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
