@@ -303,13 +303,29 @@ def test_through_a_proxy(monkeypatch, tmp_path, capsys):
     assert found["HTTP upgrade"]["mend"] == "for a private certificate authority give --ca-file"
 
 
-def test_a_proxy_that_is_not_for_websockets(monkeypatch, capsys):
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+def test_the_proxy_that_everybody_sets(monkeypatch, capsys):
     with closed_port() as port:
-        _, found = examine(capsys, "--endpoint", f"wss://127.0.0.1:{port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{KEY}@127.0.0.1:{port}")
+        code, found = examine(capsys, "--endpoint", "wss://live.invalid")
+    assert code == 3
+    assert found["proxy"]["found"] == f"http://…@127.0.0.1:{port} (from HTTPS_PROXY)"
+    assert only_failure(found) == found["TCP"]
+
+
+@pytest.mark.parametrize(
+    ("host", "variable", "mend"),
+    [
+        ("127.0.0.1", "HTTPS_PROXY", "reached without it; set WSS_PROXY"),
+        ("live.invalid", "ALL_PROXY", "set WSS_PROXY too"),
+    ],
+)
+def test_a_proxy_that_is_not_followed(host, variable, mend, monkeypatch, capsys):
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    with closed_port() as port:
+        _, found = examine(capsys, "--endpoint", f"wss://{host}:{port}")
     assert found["proxy"]["status"] == "note"
-    assert found["proxy"]["found"] == "none, although HTTPS_PROXY is set"
-    assert "WSS_PROXY" in found["proxy"]["mend"]
+    assert found["proxy"]["found"] == f"none, although {variable} is set"
+    assert mend in found["proxy"]["mend"]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,10 @@ def test_no_word_of_the_picture_lies_on_another_arrow_or_state():
 
 def test_pages_link_to_what_exists():
     """Within the site Sphinx looks; this is for whoever reads the files as they are."""
-    for page in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+    for page in [
+        *DOCS.rglob("*.md"),
+        *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")),
+    ]:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:\s]+?)(?:#[\w-]*)?\)", text):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,4 +1,4 @@
-"""That the list of behaviours of the service, E1 to E51, has a test for each of its lines."""
+"""That each numbered behaviour of the service, E1 to E51, has a test: their names are the list."""
 
 import ast
 import re

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
+import codeop
 import re
 import shlex
 import subprocess
@@ -16,6 +18,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import trustme
 
 from gemini_live import media
 from gemini_live.cli import parser
@@ -178,6 +181,22 @@ async with live.connect(SETUP) as session, asyncio.timeout(10):
         tick(calls)
         await asyncio.sleep(0.001)
 """,
+    "docs/handing-over.md": """
+import os
+import stat
+
+session = await live.connect("gemini-3.8-live")
+await session.send_text("My name is Ada.")
+async for event in session:
+    if isinstance(event, live.TurnComplete):
+        break
+await leave(session, store)
+if os.name == "posix":
+    assert stat.S_IMODE(store.stat().st_mode) == 0o600
+session = await go_on_in_french(store)
+assert not session.stats.reconnects
+await session.close()
+""",
     "docs/microphone.md": """
 import numpy as np
 
@@ -190,10 +209,12 @@ async with live.connect("gemini-3.8-live") as session:
 """,
     "docs/proxies-and-vertex.md": """
 await token_for_a_browser()
-async with live.connect("gemini-3.8-live", transport=patient) as session:
-    pass
+await with_our_own_authority()
+await over_a_slow_line()
 """,
 }
+# What lies in the folder of its reader.
+FILES = {"docs/proxies-and-vertex.md": {"company.pem": trustme.CA().cert_pem.bytes()}}
 OPTIONS = {"docs/tools.md": {"script": WEATHER}}
 # Written from the structs, or run by a test of their own.
 WITHOUT_PROGRAMS = {"docs/protocol.md"}
@@ -212,6 +233,8 @@ async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, 
     monkeypatch.setattr(media, "Speaker", Speaker)
     if "import cv2" in page.read_text(encoding="utf-8"):
         monkeypatch.setattr(pytest.importorskip("cv2", reason="no camera without it"), "VideoCapture", camera)
+    for name, content in FILES.get(str(page.relative_to(ROOT)), {}).items():
+        (tmp_path / name).write_bytes(content)
     for block in blocks(page, "toml"):
         name = re.match(r"# (\S+\.toml)\n", block.text)[1]
         (tmp_path / name).write_text(block.text, encoding="utf-8")
@@ -271,6 +294,32 @@ def test_every_program_is_of_a_kind_that_is_run(page):
         assert block.kind in {"", "theirs", "ours", "ours vertex"} or block.kind.endswith(".py"), block
     for block in blocks(page, "py"):
         pytest.fail(f"line {block.line}: a program is marked python, so that it is run")
+
+
+PASTED = [
+    pytest.param(page, id=str(page.relative_to(ROOT)))
+    for page in pages()
+    if "`python -m asyncio`" in page.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("page", PASTED)
+def test_what_is_pasted_into_a_prompt_is_taken_line_by_line(page):
+    """A prompt ends a block at its first empty line, and only there."""
+    taken = codeop.CommandCompiler()
+    taken.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for block in blocks(page, "python", ""):
+        if "asyncio.run(" in block.text:
+            continue  # a program that is started
+        entered = []
+        for number, line in enumerate([*block.text.splitlines(), ""], block.line + 1):
+            entered.append(line)
+            try:
+                if taken("\n".join(entered), "<prompt>", "single") is not None:
+                    entered.clear()
+            except SyntaxError as error:
+                pytest.fail(f"line {number}: {error.msg}")
+        assert not entered, f"the program of line {block.line} is never complete"
 
 
 # --- commands --------------------------------------------------------------------------------------------------------

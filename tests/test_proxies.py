@@ -7,16 +7,18 @@ import contextlib
 import struct
 import sys
 import traceback
+import urllib.request
 
 import pytest
 
 import gemini_live as live
+from command_line import connect_proxy, served
 from gemini_live import emulator
 from gemini_live.auth import Address
 from gemini_live.config import TransportConfig
 from gemini_live.errors import ConfigError, ConnectError
 from gemini_live.events import CloseKind
-from gemini_live.transport import DialError, check_proxy, dial, post
+from gemini_live.transport import DialError, check_proxy, dial, environment_proxy, post
 
 PASSWORD = "p%40ss-word"  # noqa: S105 - made up; %40 is an @
 
@@ -176,6 +178,114 @@ async def test_an_http_proxy_that_wants_a_password_ends_it_with_a_hint():
     assert caught.value.failure.code == 407
     assert caught.value.failure.kind is CloseKind.CREDENTIALS
     assert "user:password@" in caught.value.failure.hint
+
+
+# --- the proxy of the environment ---
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    """An environment without proxies, on a system that has none in its settings either."""
+    for name in ("WSS_PROXY", "WS_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setattr("urllib.request.getproxies", urllib.request.getproxies_environment)
+    monkeypatch.setattr("urllib.request.proxy_bypass", urllib.request.proxy_bypass_environment)
+    return monkeypatch
+
+
+SERVICE = "wss://live.example/x"
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "found"),
+    [
+        ({}, SERVICE, None),
+        ({"HTTPS_PROXY": "http://h:1"}, SERVICE, ("http://h:1", "HTTPS_PROXY")),
+        ({"https_proxy": "http://h:1"}, SERVICE, ("http://h:1", "HTTPS_PROXY")),
+        ({"HTTPS_PROXY": "http://h:1", "WSS_PROXY": "http://w:1"}, SERVICE, ("http://w:1", "WSS_PROXY")),
+        ({"HTTPS_PROXY": "http://h:1"}, "https://live.example/x", ("http://h:1", "HTTPS_PROXY")),
+        ({"HTTPS_PROXY": "h:1"}, SERVICE, ("http://h:1", "HTTPS_PROXY")),
+        ({"HTTP_PROXY": "http://h:1", "ALL_PROXY": "http://a:1"}, SERVICE, None),
+        ({"HTTPS_PROXY": "http://h:1", "NO_PROXY": "example"}, SERVICE, None),
+        ({"WSS_PROXY": "http://h:1", "NO_PROXY": "live.example"}, SERVICE, None),
+        # an emulator is no business of a proxy, unless it is said in so many words
+        ({"HTTPS_PROXY": "http://h:1"}, "wss://127.0.0.1:9/x", None),
+        ({"HTTPS_PROXY": "http://h:1"}, "wss://localhost:9/x", None),
+        ({"WSS_PROXY": "http://w:1"}, "wss://127.0.0.1:9/x", ("http://w:1", "WSS_PROXY")),
+        # most proxies pass on no upgrade that is not encrypted
+        ({"HTTP_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:1"}, "ws://live.example/x", None),
+        ({"WS_PROXY": "http://w:1"}, "ws://live.example/x", ("http://w:1", "WS_PROXY")),
+    ],
+)
+def test_which_proxy_the_environment_names(environment, url, found, clean):
+    for name, value in environment.items():
+        clean.setenv(name, value)
+    assert environment_proxy(url) == found
+
+
+def test_a_proxy_of_the_system_is_not_said_to_be_of_a_variable(clean):
+    clean.setattr("urllib.request.getproxies", lambda: {"https": "http://h:1"})
+    assert environment_proxy(SERVICE) == ("http://h:1", "the system's settings")
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "WSS_PROXY"])
+async def test_a_session_through_the_proxy_of_the_environment(variable, clean):
+    with connect_proxy() as (port, asked), served(tls=True) as emu:
+        clean.setenv(variable, f"http://me:{PASSWORD}@127.0.0.1:{port}")
+        trusting = emu.client_ssl_context()
+        trusting.check_hostname = False
+        url = emu.url.replace("127.0.0.1", "live.example")
+        transport = TransportConfig(ssl=trusting)
+        async with live.connect("gemini-3.8-live", endpoint=url, auth="key", transport=transport) as session:
+            await hear_a_turn(session)
+        if variable == "HTTPS_PROXY":  # a token is made by an HTTPS request
+            await live.mint_token(auth="key", endpoint=url, transport=transport)
+    assert set(asked) == {url.removeprefix("wss://")}
+    assert len(asked) == (2 if variable == "HTTPS_PROXY" else 1)
+
+
+@pytest.mark.usefixtures("socks")
+async def test_a_session_through_the_socks_proxy_of_the_environment(clean):
+    async with emulator.Emulator(compress_time=True, tls=True) as emu, socks5() as (port, asked):
+        clean.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{port}")
+        trusting = emu.client_ssl_context()
+        trusting.check_hostname = False
+        url = emu.url.replace("127.0.0.1", "live.example")
+        transport = TransportConfig(ssl=trusting)
+        async with live.connect("gemini-3.8-live", endpoint=url, auth="key", transport=transport) as session:
+            await hear_a_turn(session)
+    assert asked == ["live.example"]
+
+
+@pytest.mark.parametrize("proxy", [f"ftp://me:{PASSWORD}@h", "http://", "socks5://h:1"])
+async def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(proxy, clean):
+    clean.setitem(sys.modules, "aiohttp_socks", None)
+    clean.setenv("HTTPS_PROXY", proxy)
+    address = Address("https://live.example/x", {})
+    for attempt in (dial(Address(SERVICE, {}), TransportConfig(), Nobody()), post(address, b"{}", TransportConfig())):
+        with pytest.raises(DialError) as caught:
+            await attempt
+        assert caught.value.failure.kind is CloseKind.SETUP
+        assert "HTTPS_PROXY" in caught.value.failure.reason
+        assert "ss-word" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_what_a_netrc_says_is_not_told_the_service(clean, tmp_path):
+    """A ``default`` in it would be an Authorization header beside ours."""
+    (tmp_path / "netrc").write_text(f"default login me password {PASSWORD}\n")
+    clean.setenv("NETRC", str(tmp_path / "netrc"))
+    heard = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer):
+        heard.set_result(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = Address(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/x", {"Authorization": "Bearer ours"})
+        with pytest.raises(DialError):
+            await dial(address, TransportConfig(), Nobody())
+        assert b"Authorization: Bearer ours" in await heard
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):

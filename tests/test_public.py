@@ -39,6 +39,7 @@ NOT_FOR_USERS = {
         "check_pair",
         "endpoint_for",
         "endpoint_from",
+        "is_loopback",
         "origin_of",
         "resolve",
     },

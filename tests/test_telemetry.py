@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -197,9 +198,9 @@ def test_every_metric_has_a_unit_says_what_it_is_and_stands_on_the_page(watch):
     page = PAGE.read_text(encoding="utf-8")
     for instrument in instruments.values():
         assert instrument.description
-        assert f"| `{instrument.name}` | " in page
-        assert f" | `{instrument.unit}` | " in page
-    rows = [line for line in page.splitlines() if "counter | `" in line or "histogram | `" in line]
+        row = rf"^\| `{re.escape(instrument.name)}` \| [\w -]+, `{re.escape(instrument.unit)}` \| "
+        assert re.search(row, page, re.MULTILINE), instrument.name
+    rows = re.findall(r"^\| .* \| (?:up-down counter|counter|histogram), `", page, re.MULTILINE)
     assert len(rows) == len(instruments)
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "check_pair",
     "endpoint_for",
     "endpoint_from",
+    "is_loopback",
     "origin_of",
     "resolve",
 ]
@@ -414,7 +415,7 @@ def check_pair(endpoint: Endpoint, credential: Credential) -> None:
                 "express mode of Vertex AI takes an ApiKey; for a BearerToken give VertexAi(project=…)", path="auth"
             )
     parts = urlsplit(endpoint.url(credential))
-    if parts.scheme == "ws" and not isinstance(credential, NoAuth) and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "ws" and not isinstance(credential, NoAuth) and not is_loopback(parts.hostname or ""):
         raise ConfigError(
             f"a credential would travel unencrypted to {parts.hostname}; use wss://, or NoAuth() and headers of your "
             "own if that is what you want",
@@ -428,7 +429,8 @@ def origin_of(endpoint: Endpoint) -> str:
     return urlsplit(endpoint.url(NoAuth())).netloc
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, as far as its name tells."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

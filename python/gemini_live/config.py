@@ -535,7 +535,8 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
         stalled_after_s: silence of the service, while it owes an answer, after which `Stalled` says so.
         headers: extra headers for the upgrade request.
         proxy: ``http://…``, or ``socks5://…`` with the extra ``[socks]`` (the proxy then resolves the host's name);
-            ``user:password@`` stands before the host if it asks for them; ``None`` follows the environment.
+            ``user:password@`` stands before the host if it asks for them; ``None`` follows the environment:
+            ``WSS_PROXY``, then, but not to this machine, ``HTTPS_PROXY``, and ``NO_PROXY``.
         ssl: an ``ssl.SSLContext`` of your own, for a private certificate authority.
     """
 

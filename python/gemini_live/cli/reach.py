@@ -22,15 +22,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 import gemini_live as live
+from gemini_live.auth import is_loopback
 from gemini_live.cli.checks import Check, Status
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
 from gemini_live.errors import ConfigError, ConnectError, GeminiLiveError
+from gemini_live.transport import environment_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from gemini_live.auth import Auth, Endpoint
     from gemini_live.config import TransportConfig
+    from gemini_live.transport.proxies import EnvironmentProxy
 
 __all__ = ["Line", "examine", "probing"]
 
@@ -39,6 +42,8 @@ _PATIENCE_S: Final = 8.0
 _PING_AFTER_S: Final = 0.05
 _PONG_WITHIN_S: Final = 5.0
 _PROXY_AUTH: Final = 407
+_PROXY_PORTS: Final = {"http": 80, "https": 443}
+"""Where the URL names none; that of SOCKS is 1080."""
 _AFTER_TLS: Final = ("HTTP upgrade", "key accepted", "model", "setup", "ping")
 
 
@@ -73,11 +78,11 @@ def probing(transport: TransportConfig) -> TransportConfig:
 
 async def examine(line: Line) -> AsyncIterator[Check]:
     """The checks, one after the other; what a failed one keeps us from is skipped."""
-    proxy = _proxy_for(line)
+    proxy = await asyncio.to_thread(environment_proxy, line.endpoint.url(live.NoAuth()))
     yield _proxy(line, proxy)
-    there = urlsplit(proxy) if proxy else None
+    there = urlsplit(proxy.url) if proxy else None
     host = (there.hostname or "") if there else line.host
-    port = (there.port or 80) if there else line.port
+    port = (there.port or _PROXY_PORTS.get(there.scheme, 1080)) if there else line.port
     failed = ""
     steps: dict[str, Callable[[], Awaitable[Check]]] = {
         "DNS": lambda: _dns(host, port),
@@ -118,34 +123,28 @@ async def _timed(step: Awaitable[Check]) -> Check:
 # --- proxy, DNS, TCP, TLS ---
 
 
-def _proxy_for(line: Line) -> str:
-    """The proxy of the environment, as aiohttp finds it: by the URL's own scheme."""
-    if _bypasses_proxy(line.host):
-        return ""
-    return urllib.request.getproxies().get(line.scheme, "")
-
-
-def _bypasses_proxy(host: str) -> bool:
-    bypass: Callable[[str], bool] = urllib.request.proxy_bypass
-    return bypass(host)
-
-
-def _proxy(line: Line, proxy: str) -> Check:
-    if proxy:
-        return Check("proxy", Status.OK, f"{re.sub('//.*@', '//…@', proxy)} (from {line.scheme.upper()}_PROXY)")
+def _proxy(line: Line, proxy: EnvironmentProxy | None) -> Check:
+    if proxy is not None:
+        return Check("proxy", Status.OK, f"{re.sub('//.*@', '//…@', proxy.url)} (from {proxy.source})")
     others = [
         name
         for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
         if os.environ.get(name) or os.environ.get(name.lower())
     ]
     if others and not _bypasses_proxy(line.host):
-        return Check(
-            "proxy",
-            Status.NOTE,
-            f"none, although {others[0]} is set",
-            f"{line.scheme}:// URLs go by {line.scheme.upper()}_PROXY; set it too if this network needs a proxy",
+        own = f"{line.scheme.upper()}_PROXY"
+        mend = (
+            f"this machine is reached without it; set {own} if it should be reached by a proxy"
+            if is_loopback(line.host)
+            else f"set {own} too if this network needs a proxy"
         )
+        return Check("proxy", Status.NOTE, f"none, although {others[0]} is set", mend)
     return Check("proxy", Status.OK, "none")
+
+
+def _bypasses_proxy(host: str) -> bool:
+    bypass: Callable[[str], bool] = urllib.request.proxy_bypass
+    return bypass(host)
 
 
 def _is_address(host: str) -> bool:
@@ -164,7 +163,7 @@ async def _dns(host: str, port: int) -> Check:
             "DNS",
             Status.FAILED,
             f"no address for {host}: {_words(error)}",
-            "is the name right, and is this machine on the network? Where only a proxy resolves names, set WSS_PROXY",
+            "is the name right, and is this machine on the network? Where only a proxy resolves names, set HTTPS_PROXY",
             code=Exit.NETWORK,
         )
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
@@ -181,7 +180,7 @@ async def _tcp(host: str, port: int) -> Check:
             "TCP",
             Status.FAILED,
             f"{host}, port {port}: no answer within {_PATIENCE_S:g} s",
-            "a firewall may drop it: ask for this port to be opened, or set WSS_PROXY to the proxy of this network",
+            "a firewall may drop it: ask for this port to be opened, or set HTTPS_PROXY to the proxy of this network",
             code=Exit.NETWORK,
         )
     except OSError as error:

@@ -16,9 +16,8 @@ sessions, makes ephemeral tokens, ends connections as the service does, and fail
 It shares no line with the client: it writes and reads the protocol by itself, so that a mistake cannot cancel itself
 out.
 
-Numbers such as E18 in comments and tests refer to this project's list of behaviours of the service, E1 to E51; each
-has a test that names it. What is described as measured was measured on the real service; what is called a choice of
-ours was not.
+A number such as E18 in a comment is a behaviour of the service; the tests ``test_e18_…`` say which. What is described
+as measured was measured on the real service; what is called a choice of ours was not.
 """
 
 try:

@@ -10,5 +10,6 @@ from __future__ import annotations
 
 from gemini_live.transport.dialling import check_proxy, dial, post
 from gemini_live.transport.interface import DialError, Dialler, Receiver, Transport
+from gemini_live.transport.proxies import environment_proxy
 
-__all__ = ["DialError", "Dialler", "Receiver", "Transport", "check_proxy", "dial", "post"]
+__all__ = ["DialError", "Dialler", "Receiver", "Transport", "check_proxy", "dial", "environment_proxy", "post"]

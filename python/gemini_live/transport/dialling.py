@@ -10,6 +10,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
+import msgspec
 
 from gemini_live.errors import ConfigError
 from gemini_live.events import CloseKind
@@ -17,6 +18,7 @@ from gemini_live.failures import Failure
 from gemini_live.transport.fallback import AiohttpTransport
 from gemini_live.transport.fastnet import hasten
 from gemini_live.transport.interface import MAX_MESSAGE, DialError, Receiver, Transport, words_of
+from gemini_live.transport.proxies import environment_proxy
 from gemini_live.transport.takeover import WebSocket
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ async def dial(address: Address, config: TransportConfig, receiver: Receiver) ->
     Raises:
         DialError: with what went wrong, as far as it can be told; it holds no header.
     """
+    config = await _with_proxy(address.url, config)
     session = _open_session(config)
     try:
         opened = await session.ws_connect(
@@ -90,6 +93,7 @@ async def post(address: Address, body: bytes, config: TransportConfig) -> tuple[
         DialError: there was no answer.
     """
     headers = {**config.headers, **address.headers, "Content-Type": "application/json"}
+    config = await _with_proxy(address.url, config)
     try:
         async with (
             asyncio.timeout(config.connect_timeout_s),
@@ -117,13 +121,33 @@ def _open_session(config: TransportConfig) -> aiohttp.ClientSession:
         connector=_socks().ProxyConnector.from_url(config.proxy) if _is_socks(config) else None,
         ws_response_class=WebSocket,
         timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=config.proxy is None,
+        trust_env=False,  # it knows no HTTPS_PROXY for wss://, and would tell the service what a .netrc says
         trace_configs=[tracing],
         auto_decompress=False,
     )
     if not _is_socks(config):
         hasten(session.connector)
     return session
+
+
+async def _with_proxy(url: str, config: TransportConfig) -> TransportConfig:
+    """The same, with the proxy of the environment where it names none itself.
+
+    Raises:
+        DialError: that proxy cannot be used.
+    """
+    if config.proxy is not None:
+        return config
+    found = await asyncio.to_thread(environment_proxy, url)
+    if found is None:
+        return config
+    try:
+        config = msgspec.structs.replace(config, proxy=found.url)
+        check_proxy(config)
+    except ConfigError as error:
+        reason = f"the proxy of {found.source}: {error.args[0]}"
+        raise DialError(Failure(kind=CloseKind.SETUP, reason=reason)) from None
+    return config
 
 
 def check_proxy(config: TransportConfig) -> None:
