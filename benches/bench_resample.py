@@ -137,7 +137,8 @@ def test_goal_of_the_delay(benchmark, goal, rate_hz):
 def test_goal_of_the_stop_band(benchmark, goal):
     """Tones from the folding edge on: what is left of the loudest."""
     left = []
-    for frequency_hz in np.linspace(8_000, 23_950, 120):
+    # closely where the stop-band begins, which is where most is left
+    for frequency_hz in [*np.linspace(8_000, 10_000, 400), *np.linspace(10_000, 23_950, 100)]:
         tone = 0.9 * np.sin(2 * np.pi * frequency_hz / 48_000 * np.arange(9_600))
         resampler = _core.Resampler(48_000, 16_000)
         output = np.frombuffer(resampler.feed(tone), "<i2")[400:-400] / 32_768

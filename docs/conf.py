@@ -24,7 +24,7 @@ suppress_warnings = [
 ]  # a link out of the site, to a file of the tree; tests/test_docs_site.py follows it
 
 # Quotes are typed as they are meant: JSON and Python stand in running text too.
-smartquotes = False
+smartquotes_action = "D"  # dashes only: quotation marks may stand in what is to be copied
 
 # What stands between single backquotes in a docstring is a name of ours.
 default_role = "py:obj"

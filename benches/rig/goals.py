@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GOALS", "Goal", "write"]
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"  # a goal stands in a narrow column
+
 
 class Goal(NamedTuple):
     """One row of the table."""
@@ -27,7 +29,7 @@ class Goal(NamedTuple):
         return figure >= self.bound if self.at_least else figure <= self.bound
 
     def __str__(self) -> str:
-        sign = "≥ " if self.at_least else "≤ " if self.bound else ""
+        sign = f"≥{_NO_BREAK}" if self.at_least else f"≤{_NO_BREAK}" if self.bound else ""
         return f"{sign}{self.bound:g}{_spaced(self.unit)}"
 
     def show(self, figure: Spread) -> str:
@@ -41,7 +43,7 @@ def _shown(number: float) -> str:
 
 
 def _spaced(unit: str) -> str:
-    return unit if unit in ("", "×") else f" {unit}"
+    return unit if unit in ("", "×") else f"{_NO_BREAK}{unit}"
 
 
 _DUPLEX = "sessions per core with `[fast]`, 50 chunks/s up and 25 down each, TLS"
