@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gemini_live import _core, codec, events
+from gemini_live import _core, codec, events, server_messages
 from gemini_live.config import (
     AudioTranscriptionConfig,
     ContextWindowCompression,
@@ -509,7 +509,7 @@ def test_a_sign_of_life_gives_nothing(raw):
     assert codec.decode(raw) == []
 
 
-@pytest.mark.parametrize("field", sorted(codec._ServerContent.__struct_encode_fields__))
+@pytest.mark.parametrize("field", sorted(server_messages.ServerContent.__struct_encode_fields__))
 def test_null_is_absent_in_the_content(field):
     raw = json.dumps({"serverContent": {field: None, "waitingForInput": True}})
     if field == "waitingForInput":
@@ -774,8 +774,8 @@ VALID = [raw.encode() for raw, _ in [*TEXT_TURN, *VOICE_TURN, *BARGE_IN, *TOOLS,
 NAMES = sorted(
     {
         name
-        for kind in vars(codec).values()
-        if isinstance(kind, type) and issubclass(kind, codec.Wire)
+        for kind in vars(server_messages).values()
+        if isinstance(kind, type) and issubclass(kind, server_messages.Sent)
         for name in kind.__struct_encode_fields__
     }
 )
