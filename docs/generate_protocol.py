@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from gemini_live import capabilities, codec, config, events, messages
+from gemini_live import capabilities, config, events, messages, server_messages
 
 PAGE = Path(__file__).with_name("protocol.md")
 
@@ -148,7 +148,7 @@ def _server() -> Iterator[str]:
 
 def server_fields(kind: type[msgspec.Struct] | None = None, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every field that is read of a message of the service: its path on the wire, and its type."""
-    kind = kind or codec._ServerMessage  # noqa: SLF001 - the page is about what this room reads
+    kind = kind or server_messages.ServerMessage
     hints = get_type_hints(kind)
     for name, wire_name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
         many = "Sequence[" in str(hints[name]) and _struct_in(hints[name]) is not None
@@ -257,7 +257,7 @@ def _type(hint: Any, names: Mapping[type, str]) -> str:  # noqa: ANN401 - likewi
         return names[hint]
     if hint is Any:
         return "any"
-    return "object" if hint.__name__.startswith("_") else _link(hint)
+    return "object" if issubclass(hint, server_messages.Sent) else _link(hint)  # the page has sections of events alone
 
 
 if __name__ == "__main__":

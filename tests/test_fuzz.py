@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gemini_live import codec, events
+from gemini_live import codec, events, server_messages
 from gemini_live.config import SessionConfig, SessionResumptionConfig, Setup
 from gemini_live.protocol import Protocol, State
 
@@ -32,8 +32,8 @@ SEEDS = [
 NAMES = sorted(
     {
         name
-        for kind in vars(codec).values()
-        if isinstance(kind, type) and issubclass(kind, codec.Wire)
+        for kind in vars(server_messages).values()
+        if isinstance(kind, type) and issubclass(kind, server_messages.Sent)
         for name in kind.__struct_encode_fields__
     }
 )

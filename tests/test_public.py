@@ -108,7 +108,19 @@ def test_every_exception_to_that_still_exists():
         assert names <= set(import_module(f"gemini_live.{room}").__all__)
 
 
-@pytest.mark.parametrize("room", [*ROOMS_WITH_PUBLIC_NAMES, "codec", "failures", "interop", "outbox", "protocol"])
+@pytest.mark.parametrize(
+    "room",
+    [
+        *ROOMS_WITH_PUBLIC_NAMES,
+        "codec",
+        "failures",
+        "interop",
+        "outbox",
+        "piecewise",
+        "protocol",
+        "server_messages",
+    ],
+)
 def test_each_room_lists_what_it_offers_in_order(room):
     module = import_module(f"gemini_live.{room}")
     names = module.__all__
