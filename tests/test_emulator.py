@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -112,8 +113,12 @@ async def deaf_client(emu):
 
 
 @pytest.mark.parametrize("turns", range(5))
-async def test_leaving_while_somebody_is_let_in(turns):
-    async with emulator.Emulator() as emu:
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_leaving_while_somebody_is_let_in(tls, turns, caplog):
+    if tls and "uvloop" in type(asyncio.get_running_loop()).__module__:
+        pytest.skip("uvloop does not say whom it lets in before it has shaken hands")
+    caplog.set_level("CRITICAL", "asyncio")  # in debug mode it says of every handshake how it failed
+    async with emulator.Emulator(tls=tls) as emu:
         host, _, port = emu.url.rpartition("/")[2].partition(":")
         with socket.create_connection((host, int(port))) as client:
             for _ in range(turns):  # up to where the loop has accepted it, but made nothing of it yet
@@ -123,6 +128,67 @@ async def test_leaving_while_somebody_is_let_in(turns):
             async with asyncio.timeout(5):
                 with contextlib.suppress(ConnectionResetError):
                     assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+
+
+async def test_whoever_comes_through_the_door_afterwards_is_sent_away():
+    async with emulator.Emulator(tls=True) as emu:
+        host, _, port = emu.url.rpartition("/")[2].partition(":")
+        with socket.create_connection((host, int(port))) as early:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            await emu.stop()
+            early.setblocking(False)
+            with contextlib.suppress(OSError, aiohttp.ClientError):
+                async with aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=emu.client_ssl_context(), socket_factory=lambda _info: early)
+                ) as session:
+                    await session.ws_connect(emu.url)
+        assert emu.ledger.connections == []
+
+
+async def ask_through_tls(sock, context):
+    """A request and its answer, without anybody who would answer the end of TLS by himself."""
+    loop = asyncio.get_running_loop()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            await loop.sock_sendall(sock, outgoing.read())
+            incoming.write(await loop.sock_recv(sock, 65_536))
+        else:
+            break
+    tls.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    await loop.sock_sendall(sock, outgoing.read())
+    assert await loop.sock_recv(sock, 65_536)
+
+
+async def test_whoever_does_not_say_goodbye_is_cut_off():
+    loop = asyncio.get_running_loop()
+    if "uvloop" in type(loop).__module__:
+        pytest.skip("uvloop does not say whom it lets in before it has shaken hands")
+    async with emulator.Emulator(tls=True) as emu:
+        host, _, port = emu.url.rpartition("/")[2].partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.setblocking(False)
+            await ask_through_tls(client, emu.client_ssl_context())
+            await emu.stop()
+            async with asyncio.timeout(5):
+                with contextlib.suppress(ConnectionResetError):
+                    while await loop.sock_recv(client, 65_536):
+                        pass
+
+
+async def test_a_stop_that_is_cancelled_leaves_nothing_open():
+    async with emulator.Emulator() as emu, dial(emu.url) as client:
+        await client.set_up()
+        stopping = asyncio.create_task(emu.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert emu.connections == ()
+        await client.closed()
 
 
 async def test_leaving_while_a_client_does_not_read():

@@ -1,11 +1,70 @@
-"""How a port is given up without losing whoever is just being let in."""
+"""The port, and how it is given up without losing whoever is just being let in."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
-__all__ = ["stop_listening"]
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+__all__ = ["Port", "stop_listening"]
+
+
+class Port:
+    """Where clients come in.
+
+    Args:
+        serve: makes what serves one of them.
+    """
+
+    def __init__(self, serve: Callable[[], asyncio.Protocol]) -> None:
+        self._serve = serve
+        self._server: asyncio.Server | None = None
+        self._letting_in: set[asyncio.Task[object]] = set()
+        self._inside: WeakSet[asyncio.Transport] = WeakSet()
+
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
+        """Listen; the address is the kernel's choice where ``port`` is 0.
+
+        Raises:
+            OSError: the port is in use or the host is not this machine's.
+        """
+        self._server = await asyncio.get_running_loop().create_server(self._let_in, host, port, ssl=tls)
+        address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+        return address
+
+    def _let_in(self) -> asyncio.Protocol:
+        protocol = self._serve()
+        # asyncio's own task, which shakes hands; uvloop has none, and leaves no socket behind
+        if (task := asyncio.current_task()) is not None:
+            self._letting_in.add(task)
+            task.add_done_callback(functools.partial(self._came_in, protocol))
+        return protocol
+
+    def _came_in(self, protocol: asyncio.Protocol, task: asyncio.Task[object]) -> None:
+        self._letting_in.discard(task)
+        if (transport := getattr(protocol, "transport", None)) is not None:  # else it has not got that far
+            self._inside.add(transport)
+
+    async def close(self) -> None:
+        """Let nobody in any more, and turn away who is at the door; the others stay."""
+        if self._server is not None:
+            await stop_listening(self._server)
+        for task in self._letting_in:
+            task.cancel()
+        if self._letting_in:
+            await asyncio.wait(self._letting_in)
+
+    async def clear(self) -> None:
+        """Cut off whoever is still inside: TLS would wait half a minute for a client to agree to the end."""
+        for transport in self._inside:
+            transport.abort()
+        await asyncio.sleep(0)  # in which their sockets are closed
 
 
 async def stop_listening(server: asyncio.Server) -> None:

@@ -16,7 +16,7 @@ from gemini_live.emulator.connection import CLOSE_TIMEOUT_S, Connection
 from gemini_live.emulator.control import PREFIX, Control
 from gemini_live.emulator.faults import Faults
 from gemini_live.emulator.ledger import ConnectionLedger, Ledger
-from gemini_live.emulator.listening import stop_listening
+from gemini_live.emulator.listening import Port
 from gemini_live.emulator.profiles import PROFILES, Pace, Profile
 from gemini_live.emulator.replay import read_recording
 from gemini_live.emulator.script import Rule, Script, load
@@ -118,7 +118,7 @@ class Emulator:
         self._sessions = Sessions(self.ledger, keep=record)
         self._connections: set[Connection] = set()
         self._upgrades = 0
-        self._running: tuple[web.AppRunner, asyncio.Server] | None = None
+        self._running: tuple[web.AppRunner, Port] | None = None
         self._url = ""
 
     # --- life ---
@@ -138,15 +138,12 @@ class Emulator:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
         await runner.setup()
         try:
-            to_http = cast("Callable[[], asyncio.Protocol]", runner.server)  # there is one after setup
-            listening = await asyncio.get_running_loop().create_server(
-                to_http, self._host, self._port, ssl=self._server_tls() if self._tls else None
-            )
+            entrance = Port(cast("Callable[[], asyncio.Protocol]", runner.server))  # there is one after setup
+            host, port = await entrance.open(self._host, self._port, self._server_tls() if self._tls else None)
         except BaseException:
             await runner.cleanup()
             raise
-        self._running = runner, listening
-        host, port = listening.sockets[0].getsockname()[:2]
+        self._running = runner, entrance
         self._url = f"{'wss' if self._tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
         return self._url
 
@@ -155,14 +152,19 @@ class Emulator:
         running, self._running = self._running, None
         if running is None:
             return
-        runner, listening = running
-        await stop_listening(listening)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
-                await self.close_connections(WSCloseCode.GOING_AWAY)
-        for connection in self.connections:
-            connection.cut("at the end")
-        await runner.cleanup()
+        runner, entrance = running
+        try:
+            await entrance.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await self.close_connections(WSCloseCode.GOING_AWAY)
+        finally:
+            for connection in self.connections:
+                connection.cut("at the end")
+            try:
+                await runner.cleanup()
+            finally:
+                await entrance.clear()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -273,6 +275,8 @@ class Emulator:
     # --- the upgrade ---
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        if self._running is None:  # uvloop had let it in, but had not shaken hands when the others were sent away
+            raise web.HTTPServiceUnavailable(headers={"Connection": "close"})
         surface, version, constrained = self._route(request)
         self._upgrades += 1
         faults = self._faults
