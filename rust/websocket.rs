@@ -228,6 +228,7 @@ impl Parser {
         }
         if self.ended {
             self.buffer.clear();
+            self.buffer.shrink_to(KEPT_BYTES);
             self.taken = 0;
             return None;
         }

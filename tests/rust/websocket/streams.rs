@@ -2,7 +2,7 @@
 
 use gemini_live_core::mask::Key;
 use gemini_live_core::websocket::{
-    MAX_CONTROL_BYTES, finish_frame, frame_bytes, header_bytes, unmask,
+    MAX_CONTROL_BYTES, Parser, finish_frame, frame_bytes, header_bytes, unmask,
 };
 use proptest::prelude::*;
 
@@ -188,5 +188,16 @@ fn a_place_that_is_too_short_for_a_header_is_left_alone() {
             assert_eq!(finish_frame(1, [1, 2, 3, 4], length, &mut place), None);
             assert_eq!(place, vec![b'?'; given]);
         }
+    }
+}
+
+#[test]
+fn the_memory_of_a_large_message_is_given_back() {
+    let large = frame(BINARY, &vec![0; 1 << 20]);
+    for stream in [large.clone(), [large, close_frame(1000, b"")].concat()] {
+        let mut parser = Parser::new(1 << 21);
+        parser.buffer().extend_from_slice(&stream);
+        while parser.next().is_some() {}
+        assert!(parser.buffer().capacity() <= 1 << 17);
     }
 }
