@@ -289,6 +289,19 @@ def test_a_proxy_is_named_and_its_password_is_not(monkeypatch, capsys):
     assert found["TCP"]["found"] == f"127.0.0.1, port {port}: connection refused"
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://me:AI#za@127.0.0.1:9", "http://me:AI/za@127.0.0.1:9", "//h:9", "http://h:80x", "http://[::1"]
+)
+def test_a_proxy_that_is_none_is_found_before_anything_is_tried(proxy, monkeypatch, capsys):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    code, found = examine(capsys, "--endpoint", "wss://live.invalid")
+    assert code == 2
+    assert only_failure(found) == found["proxy"]
+    assert found["proxy"]["found"] == "HTTPS_PROXY: proxy is no http, https, socks4 or socks5 URL with a host"
+    assert "%23" in found["proxy"]["mend"]
+    assert "za" not in str(found["proxy"])
+
+
 def test_through_a_proxy(monkeypatch, tmp_path, capsys):
     with connect_proxy() as (port, asked), served(tls=True) as emu:
         (tmp_path / "ca.pem").write_bytes(emu.ca_pem)

@@ -19,6 +19,7 @@ from gemini_live.config import TransportConfig
 from gemini_live.errors import ConfigError, ConnectError
 from gemini_live.events import CloseKind
 from gemini_live.transport import DialError, check_proxy, dial, environment_proxy, post
+from gemini_live.transport.proxies import EnvironmentProxy, socks_url
 
 PASSWORD = "p%40ss-word"  # noqa: S105 - made up; %40 is an @
 
@@ -299,7 +300,25 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
     check_proxy(TransportConfig())
 
 
-@pytest.mark.parametrize("proxy", ["127.0.0.1:1080", "ftp://h", "socks6://h", "http://", f"me:{PASSWORD}@h", "", 5])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "127.0.0.1:1080",
+        "ftp://h",
+        "socks6://h",
+        "socks5a://h",
+        "socks4h://h",
+        "http://",
+        "http://:1",
+        "http://h:port",
+        "http://[::1",
+        "http://me:ss-word#1@h",  # what stands behind # is no part of the host
+        "http://me:ss-word/1@h",
+        f"me:{PASSWORD}@h",
+        "",
+        5,
+    ],
+)
 def test_what_is_no_proxy_is_refused_unseen(proxy):
     with pytest.raises((ConfigError, TypeError)) as caught:
         TransportConfig(proxy=proxy)
@@ -309,6 +328,25 @@ def test_what_is_no_proxy_is_refused_unseen(proxy):
 @pytest.mark.parametrize("proxy", ["http://h", "HTTPS://h:1", "socks5h://u:p@h", "socks4a://h", "socks5://[::1]:1"])
 def test_what_is_a_proxy(proxy):
     assert TransportConfig(proxy=proxy).proxy == proxy
+
+
+@pytest.mark.parametrize(
+    ("proxy", "spoken_to"),
+    [
+        ("socks5://h", "socks5://h:1080"),
+        ("SOCKS5H://u:p@h", "socks5://u:p@h:1080"),
+        ("socks4a://h:1", "socks4://h:1"),
+        ("socks5h://[::1]", "socks5://[::1]:1080"),
+    ],
+)
+def test_what_the_socks_library_is_told(proxy, spoken_to):
+    assert socks_url(proxy) == spoken_to
+    assert TransportConfig(proxy=proxy).proxy == proxy
+
+
+def test_a_proxy_of_the_environment_shows_no_secret():
+    found = EnvironmentProxy(f"http://me:{PASSWORD}@h:1", "HTTPS_PROXY")
+    assert repr(found) == "EnvironmentProxy(url='http://…@h:1', source='HTTPS_PROXY')"
 
 
 def test_a_configuration_shows_no_secret():

@@ -354,6 +354,17 @@ async def test_a_fault_of_our_own_ends_the_session_with_a_word(caplog):
     assert not others()
 
 
+@on_fake_clock
+async def test_a_dialler_that_breaks_ends_the_session_with_a_word_too(caplog):
+    async def broken(address, config, receiver):
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.ERROR), pytest.raises(ConnectError):
+        await Rig(broken).open()
+    assert "please report" in caplog.text
+    assert not others()
+
+
 def test_a_loop_that_is_shut_down_takes_the_session_with_it():
     network = MemoryNetwork()
 

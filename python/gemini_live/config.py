@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -524,6 +525,17 @@ class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"{name} cannot be negative", path=f"outbox.{name}")
 
 
+def _is_proxy(url: str) -> bool:
+    if not re.match(r"(https?|socks4a?|socks5h?)://", url, re.IGNORECASE):
+        return False
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which is only read now
+    except ValueError:
+        return False
+    return bool(parts.hostname)
+
+
 class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the service.
 
@@ -553,9 +565,13 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("connect_timeout_s", "close_timeout_s", "ping_after_s", "lost_after_s", "stalled_after_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}", path=f"transport.{name}")
-        if self.proxy is not None and not re.match(r"(https?|socks[45][ah]?)://[^/]", self.proxy, re.IGNORECASE):
+        if self.proxy is not None and not _is_proxy(self.proxy):
             # not shown: it may hold a password
-            raise ConfigError("proxy is no http, https, socks4 or socks5 URL with a host", path="transport.proxy")
+            raise ConfigError(
+                "proxy is no http, https, socks4 or socks5 URL with a host; "
+                "in a password write # / ? @ as %23 %2F %3F %40",
+                path="transport.proxy",
+            )
 
     def __repr__(self) -> str:
         shown = [f"{name}={value!r}" for name, value in self._shown()]

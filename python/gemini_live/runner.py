@@ -266,6 +266,7 @@ class Runner:
                         pass
         except Exception:  # noqa: BLE001 - logged with its traceback, and told to the user as Closed
             _log.exception("a session ended by a fault of gemini-live; please report it")
+            self._dialling = None  # if it was a dial that broke, it has been left
             self._end_now(CloseKind.INTERNAL)
         finally:
             # else the loop was closed without a word, and this is the collector: there is nothing left to tidy up with
@@ -273,7 +274,7 @@ class Runner:
                 await self._tidy_up()
 
     async def _tidy_up(self) -> None:
-        self._dialling = None  # if it was one that ended us, it has been left
+        self._dialling = None  # likewise, if it was cancelled
         self._end_now(CloseKind.ABANDONED)  # the loop is being shut down under us
         if self._timer is not None:
             self._timer.cancel()

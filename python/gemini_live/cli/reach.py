@@ -26,7 +26,7 @@ from gemini_live.auth import is_loopback
 from gemini_live.cli.checks import Check, Status
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
 from gemini_live.errors import ConfigError, ConnectError, GeminiLiveError
-from gemini_live.transport import environment_proxy
+from gemini_live.transport import check_proxy, environment_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -79,11 +79,12 @@ def probing(transport: TransportConfig) -> TransportConfig:
 async def examine(line: Line) -> AsyncIterator[Check]:
     """The checks, one after the other; what a failed one keeps us from is skipped."""
     proxy = await asyncio.to_thread(environment_proxy, line.endpoint.url(live.NoAuth()))
-    yield _proxy(line, proxy)
-    there = urlsplit(proxy.url) if proxy else None
+    check = _proxy(line, proxy)
+    yield check
+    failed = check.name if check.status is Status.FAILED else ""
+    there = urlsplit(proxy.url) if proxy and not failed else None
     host = (there.hostname or "") if there else line.host
     port = (there.port or _PROXY_PORTS.get(there.scheme, 1080)) if there else line.port
-    failed = ""
     steps: dict[str, Callable[[], Awaitable[Check]]] = {
         "DNS": lambda: _dns(host, port),
         "TCP": lambda: _tcp(host, port),
@@ -125,6 +126,11 @@ async def _timed(step: Awaitable[Check]) -> Check:
 
 def _proxy(line: Line, proxy: EnvironmentProxy | None) -> Check:
     if proxy is not None:
+        try:
+            check_proxy(msgspec.structs.replace(line.transport, proxy=proxy.url))
+        except ConfigError as error:
+            found, mend = _halves(said(str(error)))
+            return Check("proxy", Status.FAILED, f"{proxy.source}: {found}", mend, code=Exit.USAGE)
         return Check("proxy", Status.OK, f"{re.sub('//.*@', '//…@', proxy.url)} (from {proxy.source})")
     others = [
         name

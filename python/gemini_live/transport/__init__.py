@@ -3,7 +3,7 @@
 `Transport` is what a runner needs of a connection; tests bring one of their own. aiohttp does the handshake, with its
 proxies and its TLS. Afterwards the connection is taken over (`stream`): whole frames are written to it, and what comes
 in is taken apart in Rust, one call for each read. Where aiohttp does not let go of it, its own WebSocket serves
-(`messages`).
+(`fallback`).
 """
 
 from __future__ import annotations

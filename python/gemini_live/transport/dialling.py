@@ -18,7 +18,7 @@ from gemini_live.failures import Failure
 from gemini_live.transport.fallback import AiohttpTransport
 from gemini_live.transport.fastnet import hasten
 from gemini_live.transport.interface import MAX_MESSAGE, DialError, Receiver, Transport, words_of
-from gemini_live.transport.proxies import environment_proxy
+from gemini_live.transport.proxies import environment_proxy, socks_url
 from gemini_live.transport.takeover import WebSocket
 
 if TYPE_CHECKING:
@@ -93,20 +93,20 @@ async def post(address: Address, body: bytes, config: TransportConfig) -> tuple[
         DialError: there was no answer.
     """
     headers = {**config.headers, **address.headers, "Content-Type": "application/json"}
-    config = await _with_proxy(address.url, config)
     try:
-        async with (
-            asyncio.timeout(config.connect_timeout_s),
-            _open_session(config) as session,
-            session.post(
-                address.url,
-                data=body,
-                headers=headers,
-                proxy=None if _is_socks(config) else config.proxy,
-                ssl=True if config.ssl is None else config.ssl,
-            ) as answer,
-        ):
-            return answer.status, await answer.content.read(_MAX_ANSWER)
+        async with asyncio.timeout(config.connect_timeout_s):
+            config = await _with_proxy(address.url, config)
+            async with (
+                _open_session(config) as session,
+                session.post(
+                    address.url,
+                    data=body,
+                    headers=headers,
+                    proxy=None if _is_socks(config) else config.proxy,
+                    ssl=True if config.ssl is None else config.ssl,
+                ) as answer,
+            ):
+                return answer.status, await answer.content.read(_MAX_ANSWER)
     except TimeoutError:
         reason = f"no answer within {config.connect_timeout_s:g} s"
         raise DialError(Failure(kind=CloseKind.TIMEOUT, reason=reason)) from None
@@ -118,7 +118,7 @@ def _open_session(config: TransportConfig) -> aiohttp.ClientSession:
     tracing = aiohttp.TraceConfig()
     tracing.on_request_redirect.append(_refuse_redirect)
     session = aiohttp.ClientSession(
-        connector=_socks().ProxyConnector.from_url(config.proxy) if _is_socks(config) else None,
+        connector=_socks_connector(config),
         ws_response_class=WebSocket,
         timeout=aiohttp.ClientTimeout(total=None),
         trust_env=False,  # it knows no HTTPS_PROXY for wss://, and would tell the service what a .netrc says
@@ -162,6 +162,13 @@ def check_proxy(config: TransportConfig) -> None:
 
 def _is_socks(config: TransportConfig) -> bool:
     return config.proxy is not None and config.proxy.lower().startswith("socks")
+
+
+def _socks_connector(config: TransportConfig) -> aiohttp.BaseConnector | None:
+    if config.proxy is None or not _is_socks(config):
+        return None
+    connector: aiohttp.BaseConnector = _socks().ProxyConnector.from_url(socks_url(config.proxy))
+    return connector
 
 
 def _socks() -> Any:  # noqa: ANN401 - a module that may not be there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.request
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -12,7 +13,9 @@ from gemini_live.auth import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["EnvironmentProxy", "environment_proxy"]
+__all__ = ["EnvironmentProxy", "environment_proxy", "socks_url"]
+
+_SOCKS_PORT: Final = 1080
 
 _SCHEMES: Final = {"wss": ("wss", "https"), "ws": ("ws",), "https": ("https",), "http": ("http",)}
 """Whose variables count for a URL, the first that is set. Most proxies pass on no ``ws://`` upgrade by HTTP_PROXY."""
@@ -24,6 +27,13 @@ class EnvironmentProxy(NamedTuple):
     url: str
     source: str
     """A variable, or the system's settings."""
+
+    def __repr__(self) -> str:
+        return f"EnvironmentProxy(url={re.sub('//.*@', '//…@', self.url)!r}, source={self.source!r})"
+
+    def __rich_repr__(self) -> list[str]:
+        """Keep `rich` from showing what the ``repr`` does not."""
+        return [re.sub("//.*@", "//…@", self.url), self.source]
 
 
 def environment_proxy(url: str) -> EnvironmentProxy | None:
@@ -51,3 +61,10 @@ def environment_proxy(url: str) -> EnvironmentProxy | None:
             proxy if "://" in proxy else f"http://{proxy}", name if is_variable else "the system's settings"
         )
     return None
+
+
+def socks_url(proxy: str) -> str:
+    """A SOCKS proxy as its library wants it: with a port, and 4a and 5h, which it always speaks, as 4 and 5."""
+    parts = urlsplit(proxy)
+    port = "" if parts.port else f":{_SOCKS_PORT}"
+    return f"{parts.scheme[: len('socks5')]}://{parts.netloc}{port}"
