@@ -119,6 +119,7 @@ def test_what_is_no_mono_16_bit_audio_is_refused(samples, error, words):
         lambda count: bytearray(2 * count),
         lambda count: memoryview(bytearray(2 * count)),
         lambda count: (ctypes.c_char * (2 * count))(),
+        lambda count: (ctypes.c_int16 * count)(),
     ],
 )
 def test_a_buffer_of_16_bit_samples_or_of_bytes_is_filled(form):
@@ -137,6 +138,7 @@ def test_a_buffer_of_16_bit_samples_or_of_bytes_is_filled(form):
         (np.ones((480, 1), np.uint8), TypeError, "not uint8"),
         (np.ones(480, ">i2"), TypeError, "not >i2"),
         (array.array("f", bytes(16)), TypeError, "format 'f'"),
+        ((ctypes.c_uint16.__ctype_be__ * 8)(), TypeError, "format '>H'"),
         (np.ones((480, 2), np.int16), ValueError, "Player.*channels=2"),
     ],
 )

@@ -434,6 +434,7 @@ async def test_awaiting_after_close(network):
         ({"transport": {"connect_timeout": 5}}, "'connect_timeout_s'"),
         ({"reconnect": {"enabled": "never"}}, "reconnect.enabled: Expected `bool`"),
         ({"reconnect": {"max_attempts": 0}}, "at least 1"),
+        ({"reconnect": {"base_s": None}}, "reconnect.base_s: Expected `float`"),
         ({"outbox": live.ReconnectPolicy()}, "outbox must be OutboxLimits or a mapping, not ReconnectPolicy"),
         ({"speech": {"detector": "webrtc"}}, "detector must be callable"),
     ],
@@ -449,17 +450,18 @@ async def test_a_mapping_will_do_for_each_part_of_the_configuration(network):
     async with connect(
         manual_vad(),
         transport={"connect_timeout_s": 5, "lost_after_s": math.inf, "headers": {"x-who": "me"}, "ssl": context},
-        reconnect={"enabled": False},
+        reconnect={"enabled": False, "max_attempts": None},
         outbox={"audio_ms": 500},
-        speech={"detector": bool, "hangover_ms": 40},
+        speech={"detector": bool, "hangover_ms": 40, "stream_end_after_ms": None},
     ) as session:
         config = session._config
         assert config.transport == live.TransportConfig(
             connect_timeout_s=5.0, lost_after_s=math.inf, headers={"x-who": "me"}, ssl=context
         )
-        assert config.reconnect == live.ReconnectPolicy(enabled=False)
+        assert config.reconnect == live.ReconnectPolicy(enabled=False, max_attempts=None)
         assert config.outbox == live.OutboxLimits(audio_ms=500)
         assert config.speech.hangover_ms == 40
+        assert config.speech.stream_end_after_ms is None
         assert config.speech.detector is bool
 
 

@@ -267,7 +267,7 @@ def _values(
         place = f"{path}.{key}"
         if not isinstance(key, str) or key not in plan:
             raise _no_field(key, path, [*plan, *(also or ())])
-        if value is None:
+        if value is None and issubclass(kind, Wire):
             continue  # as in proto3 JSON
         name, reader = plan[key]
         if name in values:
@@ -340,7 +340,8 @@ def _required(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 def _reader(hint: Any, *, for_json: bool = True) -> _Reader:  # noqa: ANN401 - a type expression has no better type
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        return _reader(next(part for part in get_args(hint) if part is not type(None)), for_json=for_json)
+        reader = _reader(next(part for part in get_args(hint) if part is not type(None)), for_json=for_json)
+        return reader if for_json or type(None) not in get_args(hint) else partial(_or_none, reader)
     if origin is typing.Literal:
         return partial(_choice, get_args(hint))
     if origin is Sequence:
@@ -354,6 +355,10 @@ def _reader(hint: Any, *, for_json: bool = True) -> _Reader:  # noqa: ANN401 - a
     if hint is bytes:
         return _bytes
     return partial(_scalar if for_json else _converted, hint)
+
+
+def _or_none(reader: _Reader, value: object, path: str) -> object:
+    return None if value is None else reader(value, path)
 
 
 def _choice(choices: Sequence[str], value: object, path: str) -> str:

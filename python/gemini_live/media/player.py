@@ -7,6 +7,7 @@ itself, a frame every 20 ms.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ __all__ = ["Player", "PlayerStats"]
 
 MODEL_RATE_HZ = 24_000
 _BYTES_PER_SAMPLE = 2
+# as the buffer protocol writes it; ctypes always says the byte order
+_NATIVE_16_BIT = frozenset({"h", "@h", "=h", "<h" if sys.byteorder == "little" else ">h"})
 
 
 class PlayerStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,11 +291,11 @@ class Player:
                     f"{self.channels}: make it with Player(channels={out.shape[1]})"
                 )
             view = out.data
-        else:
-            view = memoryview(out)
-        if view.itemsize != 1 and view.format != "h":
+            return out.data.cast("B")
+        view = memoryview(out)
+        if view.itemsize != 1 and view.format not in _NATIVE_16_BIT:
             raise TypeError(f"a player gives 16-bit samples: take int16 or bytes, not items of format {view.format!r}")
-        return view.cast("B")
+        return np.frombuffer(view, np.uint8).data  # `cast` knows no format of two letters, such as that of ctypes
 
     def _read_piece(self, target: memoryview, filled: int) -> int:
         piece = self._pieces[0]
