@@ -178,7 +178,8 @@ def _signature(
     _app: Sphinx, kind: str, name: str, thing: type, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
     """Leave out how a thing is made that users are given, and a signature that says what the list of fields says."""
-    if kind == "class" and (name.rpartition(".")[2] in GIVEN or any(_described(thing))):
+    is_shape = getattr(thing, "_is_protocol", False)  # of what others make; a protocol itself is never called
+    if kind == "class" and (is_shape or name.rpartition(".")[2] in GIVEN or any(_described(thing))):
         return "", None
     if signature and "<factory>" in signature:  # as msgspec shows a default that is made anew each time
         made = iter(_made(thing))

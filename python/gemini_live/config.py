@@ -192,7 +192,7 @@ class ModelSelectionConfig(Wire, frozen=True, kw_only=True):
 
 
 class GenerationConfig(Wire, frozen=True, kw_only=True):
-    """How the model answers. Native-audio and 3.x Live models answer with ``AUDIO`` only.
+    """How the model answers.
 
     Attributes:
         response_modalities: one for each session; 2.5 and 3.x models that speak take AUDIO only.

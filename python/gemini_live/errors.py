@@ -3,7 +3,7 @@
 ::
 
     GeminiLiveError
-    ├── ConfigError (ValueError)            a wrong argument, found before any I/O
+    ├── ConfigError (ValueError)            a wrong argument; `connect` finds it before any I/O
     ├── ConnectError (ConnectionError)      no session: network, quota, service's fault
     │   ├── AuthenticationError             the credentials were refused
     │   ├── SetupError                      the service refused the setup message
@@ -51,7 +51,7 @@ class GeminiLiveError(Exception):
 
 
 class ConfigError(GeminiLiveError, ValueError):
-    """An argument that cannot work, found before any I/O.
+    """An argument that cannot work; `connect` finds it before any I/O.
 
     Attributes:
         path: where it stands, in the caller's spelling, such as
@@ -99,11 +99,14 @@ class ConnectError(GeminiLiveError, ConnectionError):
 
 
 class AuthenticationError(ConnectError):
-    """The service refused the key or token."""
+    """The service refused the key or token, or the function that gives it raised."""
 
 
 class SetupError(ConnectError):
-    """The service refused the setup: a model, a field or a value that it does not take."""
+    """The service refused the setup: a model, a field or a value that it does not take.
+
+    Or the conversation that was to be resumed is gone.
+    """
 
 
 class ConnectTimeout(ConnectError, TimeoutError):  # noqa: N818 - named like the built-in it extends

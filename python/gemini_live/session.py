@@ -447,8 +447,8 @@ class Session:
     def events(self) -> Cursor:
         """A consumer of its own: an asynchronous iterator over everything from now on, until the session has ended.
 
-        It misses no event but audio, and of that only what lies more than five minutes behind, with a `Lagged` that
-        counts it. It keeps the session alive. Close it, or let go of it, when you stop reading.
+        It misses no event but audio: what lies more than five minutes behind, with a `Lagged` that counts it, and what
+        `Interrupted` makes stale. It keeps the session alive. Close it, or let go of it, when you stop reading.
 
         If nobody iterates the session itself yet, audio is no longer kept for that iteration until it begins.
         """

@@ -159,7 +159,7 @@ class Connection:
     # --- from outside ---
 
     async def go_away(self, time_left_s: float) -> None:
-        """Announces the end, which then comes with 1011 when the time is over."""
+        """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over."""
         with contextlib.suppress(ConnectionError):
             await self._perform(_GoAway(time_left_s))
 

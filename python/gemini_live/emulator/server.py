@@ -75,7 +75,6 @@ class Emulator:
 
     Attributes:
         profile: as in use.
-        faults: for the connections that come from now on; may be set at any time.
         ledger: what got across.
         tokens: the ephemeral tokens that were made here. ``tokens.clock``, a function without arguments that gives
             seconds since the epoch, may be set, so that a token expires at once.
@@ -219,7 +218,7 @@ class Emulator:
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
     async def go_away(self, time_left_s: float = 50.0) -> None:
-        """Sends goAway on every open connection, and closes each with 1011 when the time is over."""
+        """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``."""
         for connection in self.connections:
             await connection.go_away(time_left_s)
 
