@@ -8,8 +8,13 @@ import selectors
 import signal
 
 import pytest
+from hypothesis import settings
 
 from gemini_live.transport import dialling, takeover
+
+# A run of the suite proves the same each time; what chance finds is for `make fuzz` and `make chaos`.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 TAKE_OVER, HASTEN = takeover.take_over, dialling.hasten  # as they are, whatever this run makes of them
 

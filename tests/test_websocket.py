@@ -342,7 +342,8 @@ def test_valid_streams_are_read_as_websockets_reads_them(draw):
         [b"", frame(CLOSE, b"\x03\xe8bye")]
     )
     cuts = any_cuts(stream, draw)
-    assert ours_of(pieces_of(stream, cuts), 1_000) == theirs_of(pieces_of(stream, cuts), 1_000)[0]
+    limit = 1_000 + len(b"between")  # websockets counts a ping inside of a message as a part of it, see above
+    assert ours_of(pieces_of(stream, cuts), limit) == theirs_of(pieces_of(stream, cuts), limit)[0]
 
 
 @given(RANDOM)
