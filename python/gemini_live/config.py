@@ -525,6 +525,11 @@ class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"{name} cannot be negative", path=f"outbox.{name}")
 
 
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return re.sub("//.*@", "//…@", url)
+
+
 def _is_proxy(url: str) -> bool:
     if not re.match(r"(https?|socks4a?|socks5h?)://", url, re.IGNORECASE):
         return False
@@ -589,7 +594,7 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
             if field.name == "headers" and value:
                 shown.append(("headers", sorted(value)))
             elif field.name == "proxy" and value:
-                shown.append(("proxy", re.sub(r"//.*@", "//…@", value)))
+                shown.append(("proxy", without_password(value)))
             elif field.name != "headers" and value != field.default:
                 shown.append((field.name, value))
         return shown

@@ -6,6 +6,7 @@ uvloop with aiofastnet's transports, ``bare`` uvloop with its own.
 """
 
 import ssl
+from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 from rig import wire
@@ -33,7 +34,7 @@ class Place(NamedTuple):
         return ssl.create_default_context(cafile=self.ca_file)
 
 
-class Contender:
+class Contender(ABC):
     """So many sessions, all in this process; each slice sends ``count`` chunks on each and hears half as many messages.
 
     A subclass opens its sessions, makes what may be made before the clock runs, and sends and hears.
@@ -52,9 +53,9 @@ class Contender:
         self.late = 0.0
         self._sent = 0
 
+    @abstractmethod
     async def open(self, session: int) -> None:
         """Open this session; they come in order, a few at a time."""
-        raise NotImplementedError
 
     def prepare(self, count: int) -> None:
         """Make the chunks of the next slice, ``chunks[n][session]``."""
@@ -66,14 +67,15 @@ class Contender:
         self._sent += count
         self.tally.expect(self.sessions * (count // wire.CHUNKS_PER_MESSAGE))
 
+    @abstractmethod
     async def run(self) -> None:
         """Send the chunks, note in `late` which share of them was, and hear the answers: what is measured."""
-        raise NotImplementedError
 
     def notes(self) -> dict[str, list[float]]:
         """What else the last slice has shown."""
         return {}
 
+    @abstractmethod
     async def close(self) -> None:
         """End the sessions."""
 

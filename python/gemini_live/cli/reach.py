@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import re
 import socket
 import ssl
 import tempfile
@@ -25,6 +24,7 @@ import gemini_live as live
 from gemini_live.auth import is_loopback
 from gemini_live.cli.checks import Check, Status
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
+from gemini_live.config import without_password
 from gemini_live.errors import ConfigError, ConnectError, GeminiLiveError
 from gemini_live.transport import check_proxy, environment_proxy
 
@@ -131,7 +131,7 @@ def _proxy(line: Line, proxy: EnvironmentProxy | None) -> Check:
         except ConfigError as error:
             found, mend = _halves(said(str(error)))
             return Check("proxy", Status.FAILED, f"{proxy.source}: {found}", mend, code=Exit.USAGE)
-        return Check("proxy", Status.OK, f"{re.sub('//.*@', '//…@', proxy.url)} (from {proxy.source})")
+        return Check("proxy", Status.OK, f"{without_password(proxy.url)} (from {proxy.source})")
     others = [
         name
         for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,9 @@ class _OpenCvSource(FrameSource):
         if not self._capture.isOpened():
             raise DeviceError(self.name, self._why_not())
 
+    @abstractmethod
     def _why_not(self) -> str:
-        raise NotImplementedError
+        """What may be the matter where nothing opens."""
 
     def _retrieved(self) -> Frame | None:
         frame: Frame

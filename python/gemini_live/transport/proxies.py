@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import urllib.request
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from gemini_live.auth import is_loopback
+from gemini_live.config import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +29,11 @@ class EnvironmentProxy(NamedTuple):
     """A variable, or the system's settings."""
 
     def __repr__(self) -> str:
-        return f"EnvironmentProxy(url={re.sub('//.*@', '//…@', self.url)!r}, source={self.source!r})"
+        return f"EnvironmentProxy(url={without_password(self.url)!r}, source={self.source!r})"
 
     def __rich_repr__(self) -> list[str]:
         """Keep `rich` from showing what the ``repr`` does not."""
-        return [re.sub("//.*@", "//…@", self.url), self.source]
+        return [without_password(self.url), self.source]
 
 
 def environment_proxy(url: str) -> EnvironmentProxy | None:
