@@ -290,7 +290,6 @@ class Player:
                     f"a block of shape {out.shape} is for another number of channels than the player's "
                     f"{self.channels}: make it with Player(channels={out.shape[1]})"
                 )
-            view = out.data
             return out.data.cast("B")
         view = memoryview(out)
         if view.itemsize != 1 and view.format not in _NATIVE_16_BIT:
