@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from gemini_live import capabilities, config, events, messages, server_messages
+from gemini_live import capabilities, events, messages, server_messages, setup_message
 
 PAGE = Path(__file__).with_name("protocol.md")
 
@@ -32,7 +32,7 @@ values named here are those that are known, and one that the service learns late
 
 # what a client says: one of these in each message, by the key that holds it
 CLIENT: dict[str, tuple[type[msgspec.Struct], str]] = {
-    "setup": (config.Setup, "first, and once for each connection"),
+    "setup": (setup_message.Setup, "first, and once for each connection"),
     "clientContent": (messages.ClientContent, "`Session.send_client_content`"),
     "realtimeInput": (
         messages.RealtimeInput,

@@ -9,20 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gemini_live import _core, codec, events, server_messages
-from gemini_live.config import (
-    AudioTranscriptionConfig,
-    ContextWindowCompression,
-    FunctionDeclaration,
-    GenerationConfig,
-    HistoryConfig,
-    PrebuiltVoiceConfig,
-    SessionResumptionConfig,
-    Setup,
-    SlidingWindow,
-    SpeechConfig,
-    Tool,
-    VoiceConfig,
-)
 from gemini_live.events import (
     Error,
     GenerationComplete,
@@ -63,6 +49,20 @@ from gemini_live.messages import (
     Part,
     RealtimeInput,
     ToolResponse,
+)
+from gemini_live.setup_message import (
+    AudioTranscriptionConfig,
+    ContextWindowCompression,
+    FunctionDeclaration,
+    GenerationConfig,
+    HistoryConfig,
+    PrebuiltVoiceConfig,
+    SessionResumptionConfig,
+    Setup,
+    SlidingWindow,
+    SpeechConfig,
+    Tool,
+    VoiceConfig,
 )
 
 SAME_EVERY_TIME = settings(derandomize=True, deadline=None)

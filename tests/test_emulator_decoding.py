@@ -7,7 +7,7 @@ import pytest
 
 import emulator_client
 from emulator_client import DEV_MODEL, VERTEX, VERTEX_MODEL, dial, said, talk, tone
-from gemini_live import config, emulator, messages
+from gemini_live import emulator, messages, setup_message
 from gemini_live.emulator import schema
 from gemini_live.emulator.schema import MESSAGES
 from gemini_live.emulator.wire import read
@@ -102,12 +102,12 @@ async def test_e11_unknown_field_after_the_setup():
 def test_e11_every_field_of_the_client_is_known():
     """Two tables written apart: a name that only one of them has is misspelt in one of them."""
     structs = {
-        "Setup": config.Setup,
-        "SessionResumption": config.SessionResumptionConfig,
-        "Proactivity": config.ProactivityConfig,
+        "Setup": setup_message.Setup,
+        "SessionResumption": setup_message.SessionResumptionConfig,
+        "Proactivity": setup_message.ProactivityConfig,
     }
     for message, fields in MESSAGES.items():
-        struct = structs.get(message) or getattr(config, message, None) or getattr(messages, message, None)
+        struct = structs.get(message) or getattr(setup_message, message, None) or getattr(messages, message, None)
         if struct is not None:
             assert set(struct.__struct_fields__) <= fields.keys(), message
             assert set(struct.__struct_encode_fields__) <= schema_spellings(message), message

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gemini_live import codec, events, server_messages
-from gemini_live.config import SessionConfig, SessionResumptionConfig, Setup
+from gemini_live.config import SessionConfig
 from gemini_live.protocol import Protocol, State
+from gemini_live.setup_message import SessionResumptionConfig, Setup
 
 SEEDS = [
     *(path.read_bytes() for path in sorted((Path(__file__).parent.parent / "fuzz/corpus/decode").iterdir())),

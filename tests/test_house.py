@@ -14,7 +14,7 @@ import gemini_live
 PACKAGE = Path(gemini_live.__file__).parent
 
 # Floors, from the ground up. A room may import what lies on lower floors, and on its own floor what it names here.
-NAMES = {"errors", "messages", "config", "events"}
+NAMES = {"errors", "messages", "setup_message", "config", "events"}
 TRANSLATE = {"codec", "auth", "failures", "interop", "capabilities"}
 BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
@@ -41,7 +41,8 @@ MAY_IMPORT = {
     # names: frozen values, nothing else
     "errors": set(),
     "messages": set(),
-    "config": {"errors", "messages"},
+    "setup_message": {"messages"},
+    "config": {"errors", "setup_message"},
     "events": {"messages"},
     # translate
     "codec": NAMES | {"_core", "piecewise", "server_messages"},

@@ -12,18 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemini_live.config import (
-    AudioTranscriptionConfig,
-    AutomaticActivityDetection,
-    FunctionDeclaration,
-    GenerationConfig,
-    PrebuiltVoiceConfig,
-    RealtimeInputConfig,
-    Setup,
-    SpeechConfig,
-    Tool,
-    VoiceConfig,
-)
 from gemini_live.errors import ConfigError
 from gemini_live.interop import (
     SupportsModelDump,
@@ -36,6 +24,18 @@ from gemini_live.interop import (
     struct_from,
 )
 from gemini_live.messages import Blob, Content, FunctionCall, FunctionResponse, Part
+from gemini_live.setup_message import (
+    AudioTranscriptionConfig,
+    AutomaticActivityDetection,
+    FunctionDeclaration,
+    GenerationConfig,
+    PrebuiltVoiceConfig,
+    RealtimeInputConfig,
+    Setup,
+    SpeechConfig,
+    Tool,
+    VoiceConfig,
+)
 
 PARAMETERS = {"type": "OBJECT", "properties": {"item_id": {"type": "STRING"}, "itemName": {}}, "required": ["item_id"]}
 

@@ -8,20 +8,13 @@ from hypothesis import strategies as st
 
 from gemini_live import events
 from gemini_live.codec import frame, message_of
-from gemini_live.config import (
-    HistoryConfig,
-    OutboxLimits,
-    ReconnectPolicy,
-    SessionConfig,
-    SessionResumptionConfig,
-    Setup,
-    TransportConfig,
-)
+from gemini_live.config import OutboxLimits, ReconnectPolicy, SessionConfig, TransportConfig
 from gemini_live.events import CloseKind, Phase, SessionStatus
 from gemini_live.failures import Failure
 from gemini_live.messages import FunctionCall
 from gemini_live.outbox import Unsent
 from gemini_live.protocol import TRANSITIONS, Abort, Dial, Emit, HangUp, Ping, Protocol, State, Trigger, Write
+from gemini_live.setup_message import HistoryConfig, SessionResumptionConfig, Setup
 
 READY = b'{"setupComplete":{}}'
 HANDLE = b'{"sessionResumptionUpdate":{"newHandle":"h-1","resumable":true}}'

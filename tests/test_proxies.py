@@ -230,14 +230,18 @@ def test_a_proxy_of_the_system_is_not_said_to_be_of_a_variable(clean):
     assert environment_proxy(SERVICE) == ("http://h:1", "the system's settings")
 
 
+def elsewhere(emu):
+    """An emulator as if on a machine that only a proxy finds: its URL, and what trusts it under that name."""
+    trusting = emu.client_ssl_context()
+    trusting.check_hostname = False  # its certificate does not hold the name
+    return emu.url.replace("127.0.0.1", "live.example"), TransportConfig(ssl=trusting)
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "WSS_PROXY"])
 async def test_a_session_through_the_proxy_of_the_environment(variable, clean):
     with connect_proxy() as (port, asked), served(tls=True) as emu:
         clean.setenv(variable, f"http://me:{PASSWORD}@127.0.0.1:{port}")
-        trusting = emu.client_ssl_context()
-        trusting.check_hostname = False
-        url = emu.url.replace("127.0.0.1", "live.example")
-        transport = TransportConfig(ssl=trusting)
+        url, transport = elsewhere(emu)
         async with live.connect("gemini-3.8-live", endpoint=url, auth="key", transport=transport) as session:
             await hear_a_turn(session)
         if variable == "HTTPS_PROXY":  # a token is made by an HTTPS request
@@ -250,10 +254,7 @@ async def test_a_session_through_the_proxy_of_the_environment(variable, clean):
 async def test_a_session_through_the_socks_proxy_of_the_environment(clean):
     async with emulator.Emulator(compress_time=True, tls=True) as emu, socks5() as (port, asked):
         clean.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{port}")
-        trusting = emu.client_ssl_context()
-        trusting.check_hostname = False
-        url = emu.url.replace("127.0.0.1", "live.example")
-        transport = TransportConfig(ssl=trusting)
+        url, transport = elsewhere(emu)
         async with live.connect("gemini-3.8-live", endpoint=url, auth="key", transport=transport) as session:
             await hear_a_turn(session)
     assert asked == ["live.example"]

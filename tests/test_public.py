@@ -27,6 +27,7 @@ ROOMS_WITH_PUBLIC_NAMES = [
     "opening",
     "recorder",
     "session",
+    "setup_message",
     "snapshot",
     "tool_ledger",
 ]

@@ -9,13 +9,14 @@ from conftest import on_fake_clock
 from gemini_live import events
 from gemini_live.auth import Address
 from gemini_live.codec import frame
-from gemini_live.config import ReconnectPolicy, SessionConfig, SessionResumptionConfig, Setup, TransportConfig
+from gemini_live.config import ReconnectPolicy, SessionConfig, TransportConfig
 from gemini_live.errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, SetupError
 from gemini_live.events import CloseKind, SessionStatus
 from gemini_live.failures import Failure
 from gemini_live.fanout import Fanout
 from gemini_live.protocol import Protocol
 from gemini_live.runner import Runner
+from gemini_live.setup_message import SessionResumptionConfig, Setup
 from memory_transport import MemoryNetwork
 
 GO_AWAY = b'{"goAway":{"timeLeft":"50s"}}'

@@ -13,9 +13,9 @@
                 case live.Interrupted():
                     speaker.flush()
 
-`connect` opens a `Session`. What a session is told stands in `gemini_live.config` and `gemini_live.messages`, what it
-tells in `gemini_live.events`, what it raises in `gemini_live.errors`. `gemini_live.emulator` is a service to try all
-that on, without a key and without a network.
+`connect` opens a `Session`. What a session is told stands in `gemini_live.setup_message` and `gemini_live.messages`,
+how it behaves in `gemini_live.config`, what it tells in `gemini_live.events`, what it raises in `gemini_live.errors`.
+`gemini_live.emulator` is a service to try all that on, without a key and without a network.
 """
 
 import sys
@@ -47,35 +47,11 @@ from gemini_live.auth import (
     VertexAi,
 )
 from gemini_live.config import (
-    AudioTranscriptionConfig,
-    AutomaticActivityDetection,
-    AvatarConfig,
-    ContextWindowCompression,
-    CustomizedAvatar,
-    FunctionDeclaration,
-    GenerationConfig,
-    HistoryConfig,
-    LanguageHints,
-    ModelSelectionConfig,
     OutboxLimits,
-    PrebuiltVoiceConfig,
-    ProactivityConfig,
-    RealtimeInputConfig,
     ReconnectPolicy,
-    ReplicatedVoiceConfig,
-    SafetySetting,
     SessionConfig,
-    SessionResumptionConfig,
-    Setup,
-    SlidingWindow,
-    SpeechConfig,
     SpeechPolicy,
-    ThinkingConfig,
-    Tool,
-    TranslationConfig,
     TransportConfig,
-    VoiceConfig,
-    VoiceConsentSignature,
     VoiceDetector,
 )
 from gemini_live.errors import (
@@ -151,6 +127,32 @@ from gemini_live.minting import mint_token, token_provider
 from gemini_live.opening import Connecting, connect
 from gemini_live.recorder import RecordedFrame, RecordedSession, Recording, read_recording
 from gemini_live.session import Session
+from gemini_live.setup_message import (
+    AudioTranscriptionConfig,
+    AutomaticActivityDetection,
+    AvatarConfig,
+    ContextWindowCompression,
+    CustomizedAvatar,
+    FunctionDeclaration,
+    GenerationConfig,
+    HistoryConfig,
+    LanguageHints,
+    ModelSelectionConfig,
+    PrebuiltVoiceConfig,
+    ProactivityConfig,
+    RealtimeInputConfig,
+    ReplicatedVoiceConfig,
+    SafetySetting,
+    SessionResumptionConfig,
+    Setup,
+    SlidingWindow,
+    SpeechConfig,
+    ThinkingConfig,
+    Tool,
+    TranslationConfig,
+    VoiceConfig,
+    VoiceConsentSignature,
+)
 from gemini_live.snapshot import Snapshot
 from gemini_live.tool_ledger import PendingCall, ToolStats
 

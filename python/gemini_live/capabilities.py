@@ -19,8 +19,8 @@ from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
     from gemini_live.auth import Endpoint
-    from gemini_live.config import Setup
     from gemini_live.messages import FunctionResponse
+    from gemini_live.setup_message import Setup
 
 __all__ = ["Model", "Surface", "check_responses", "check_setup", "modality_of", "model_of", "surface_of"]
 

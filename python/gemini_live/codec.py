@@ -30,7 +30,7 @@ from gemini_live.messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gemini_live.config import Setup
+    from gemini_live.setup_message import Setup
 
 __all__ = ["ClientMessage", "decode", "decode_audio", "encode", "encode_setup", "frame", "message_of"]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import msgspec
 
-from gemini_live.config import FunctionDeclaration, Tool
 from gemini_live.errors import ConfigError
 from gemini_live.interop import struct_from
 from gemini_live.messages import Scheduling
+from gemini_live.setup_message import FunctionDeclaration, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

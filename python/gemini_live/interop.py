@@ -21,9 +21,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from gemini_live.config import GenerationConfig, Setup, VoiceDetector
+from gemini_live.config import VoiceDetector
 from gemini_live.errors import ConfigError
 from gemini_live.messages import Blob, Content, FunctionResponse, Part, Wire
+from gemini_live.setup_message import GenerationConfig, Setup
 
 __all__ = [
     "SupportsModelDump",

@@ -14,9 +14,10 @@ import msgspec
 
 from gemini_live.auth import ApiKey, EphemeralToken, GeminiApi, auth_from, endpoint_from, resolve
 from gemini_live.capabilities import check_setup, modality_of
-from gemini_live.config import GenerationConfig, Setup, TransportConfig
+from gemini_live.config import TransportConfig
 from gemini_live.errors import ConfigError, TokenError, TokenRefused
 from gemini_live.interop import setup_from, struct_from
+from gemini_live.setup_message import GenerationConfig, Setup
 from gemini_live.transport import DialError, check_proxy, post
 
 if TYPE_CHECKING:

@@ -20,14 +20,7 @@ from gemini_live.auth import (
     resolve,
 )
 from gemini_live.capabilities import check_setup, modality_of
-from gemini_live.config import (
-    OutboxLimits,
-    ReconnectPolicy,
-    SessionConfig,
-    SessionResumptionConfig,
-    SpeechPolicy,
-    TransportConfig,
-)
+from gemini_live.config import OutboxLimits, ReconnectPolicy, SessionConfig, SpeechPolicy, TransportConfig
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
 from gemini_live.functions import tools_from
@@ -36,6 +29,7 @@ from gemini_live.protocol import Protocol
 from gemini_live.recorder import Recorder, Recording
 from gemini_live.runner import Runner
 from gemini_live.session import Session
+from gemini_live.setup_message import SessionResumptionConfig
 from gemini_live.snapshot import Snapshot
 from gemini_live.tools import Tools
 from gemini_live.transport import check_proxy, dial
@@ -46,9 +40,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gemini_live.auth import Auth, Endpoint
-    from gemini_live.config import Setup, Tool
     from gemini_live.functions import Function
     from gemini_live.interop import SupportsModelDump
+    from gemini_live.setup_message import Setup, Tool
     from gemini_live.transport import Dialler
 
 __all__ = ["Connecting", "connect"]

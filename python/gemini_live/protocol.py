@@ -30,8 +30,9 @@ from gemini_live.outbox import Kind, Outbox, Unsent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gemini_live.config import SessionConfig, Setup
+    from gemini_live.config import SessionConfig
     from gemini_live.messages import FunctionCall
+    from gemini_live.setup_message import Setup
 
 __all__ = [
     "TRANSITIONS",

@@ -14,7 +14,6 @@ import msgspec
 from gemini_live import codec
 from gemini_live.auth import VertexAi, origin_of
 from gemini_live.capabilities import check_responses
-from gemini_live.config import Tool
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
 from gemini_live.functions import Function
@@ -24,6 +23,7 @@ from gemini_live.listener import Listener
 from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
 from gemini_live.pause import Pause
 from gemini_live.protocol import State
+from gemini_live.setup_message import Tool
 from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ, Speech
 

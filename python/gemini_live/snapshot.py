@@ -18,7 +18,7 @@ from gemini_live.messages import FunctionCall
 from gemini_live.outbox import Unsent
 
 if TYPE_CHECKING:
-    from gemini_live.config import Setup
+    from gemini_live.setup_message import Setup
 
 __all__ = ["Snapshot", "setup_hash"]
 

@@ -22,9 +22,9 @@ from gemini_live.tool_ledger import Cancel, Decision, Run, Send, ToolLedger, Too
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gemini_live.config import Setup
     from gemini_live.fanout import Cursor, Fanout
     from gemini_live.runner import Runner
+    from gemini_live.setup_message import Setup
 
 __all__ = ["Tools"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.genai import types
 
-from gemini_live import config, messages
+from gemini_live import messages, setup_message
 from gemini_live.messages import Wire
 
 RENAMED = {
@@ -19,14 +19,14 @@ RENAMED = {
 ALSO = {
     types.FunctionResponseBlob: messages.Blob,
     types.FunctionResponseFileData: messages.FileData,
-    types.LiveConnectConfig: config.Setup,
+    types.LiveConnectConfig: setup_message.Setup,
 }
 # The SDK's own `LiveClientSetup` forgot what its `connect` sends.
 ELSEWHERE = {("Setup", "realtime_input_config"): types.LiveConnectConfig}
 
 STRUCTS = [
     struct
-    for room in (config, messages)
+    for room in (setup_message, messages)
     for name in room.__all__
     if isinstance(struct := getattr(room, name), type) and issubclass(struct, Wire) and struct is not Wire
 ]

@@ -20,7 +20,7 @@ from conformance import kinds, pairs
 from conformance.peer import listening
 from conformance.test_every_field import FIELDS, of_struct
 from conformance.values import Maker
-from gemini_live.config import Setup
+from gemini_live.setup_message import Setup
 
 JPEG = b"\xff\xd8\xff\xfb\xef\xbe"
 BLOCK = np.arange(-160, 160, dtype="<i2")  # 20 ms: one message
