@@ -93,6 +93,17 @@ def test_the_detector_sees_what_would_be_sent():
     assert not seen[-1].any()
 
 
+@pytest.mark.parametrize("rate_hz", [7_999, 44_100.5, "48000"])
+def test_a_rate_that_is_refused_is_called_what_the_caller_calls_it(rate_hz):
+    ears, heard = listener(), Heard()
+    ears.feed(levels(1, 2)[:400], 16_000, *heard.both)
+    with pytest.raises((TypeError, ValueError), match="^rate_hz must be a whole number from 8000 to 192000, not "):
+        ears.feed(levels(3), rate_hz, *heard.both)
+    ears.feed(levels(1, 2)[400:], 16_000.0, *heard.both)
+    ears.feed(levels(5_000), 16_000, *heard.both)
+    assert heard.all == ["start", 1, 2, 5_000]
+
+
 def test_a_detector_that_fails_is_told_of_and_the_next_call_goes_on():
     heard = Heard()
 

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gemini_live import _core
-from gemini_live.speech import NATIVE_RATE_HZ, Speech
+from gemini_live.speech import NATIVE_RATE_HZ, Speech, whole_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class Listener:
     def feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
         self,
         block: Samples,
-        rate_hz: int,
+        rate_hz: float,
         take: Take,
         mark: Mark,
         layout: Layout = "channels_last",
@@ -74,7 +74,7 @@ class Listener:
             if rate_hz == self._resampler.rate_in_hz:
                 self._rest += self._resampler.feed(block, layout, encoding)
             else:
-                successor = _core.Resampler(rate_hz, NATIVE_RATE_HZ)
+                successor = _core.Resampler(whole_rate(rate_hz), NATIVE_RATE_HZ)
                 pcm = successor.feed(block, layout, encoding)
                 self._rest += self._resampler.flush() + pcm
                 self._resampler = successor

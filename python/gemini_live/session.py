@@ -120,7 +120,7 @@ class Session:
         self,
         block: Samples | Blob | SupportsModelDump,
         *,
-        rate_hz: int = NATIVE_RATE_HZ,
+        rate_hz: float = NATIVE_RATE_HZ,
         layout: Layout = "channels_last",
         encoding: Encoding = "pcm",
     ) -> None:
@@ -132,8 +132,9 @@ class Session:
                 (silence in the middle); channels are averaged. Plain ``bytes`` are 16-bit little-endian mono. What is
                 beyond full scale saturates, NaN becomes silence. A `Blob` of such bytes, ours or the official SDK's,
                 says its rate itself.
-            rate_hz: samples per second, 8,000 to 192,000. What is not 16,000 is resampled here, with a delay below
-                3 ms; ``int16`` mono at 16,000 is sent as it is. Another rate than before begins a new stream.
+            rate_hz: samples per second, a whole number from 8,000 to 192,000, though it may be a float, as PortAudio
+                has it. What is not 16,000 is resampled here, with a delay below 3 ms; ``int16`` mono at 16,000 is sent
+                as it is. Another rate than before begins a new stream.
             layout: ``"channels_first"`` for blocks of shape ``(channels, n)``.
             encoding: ``"mulaw"`` or ``"alaw"`` for bytes of ITU-T G.711, as from the telephone.
 
@@ -149,7 +150,7 @@ class Session:
         self,
         block: Samples | Blob | SupportsModelDump,
         *,
-        rate_hz: int = NATIVE_RATE_HZ,
+        rate_hz: float = NATIVE_RATE_HZ,
         layout: Layout = "channels_last",
         encoding: Encoding = "pcm",
     ) -> bool:
@@ -636,7 +637,7 @@ class Session:
     def _feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
         self,
         block: Any,  # noqa: ANN401 - samples, or a blob of some: that is found out here
-        rate_hz: int,
+        rate_hz: float,
         layout: Layout,
         encoding: Encoding,
         take: Take | None = None,
