@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 
 import numpy as np
@@ -164,6 +165,15 @@ async def test_a_pause_while_the_line_is_down_is_told_after_the_audio_before_it(
         assert kinds(network) == ["audio", "audioStreamEnd"]
 
 
+async def asynchronous(_):
+    return False
+
+
+class Asynchronous:
+    async def __call__(self, _):
+        return False
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -171,6 +181,13 @@ async def test_a_pause_while_the_line_is_down_is_told_after_the_audio_before_it(
         ({"preroll_ms": -1}, "preroll_ms must be 0 to 10000, got -1"),
         ({"hangover_ms": 60_001}, "hangover_ms must be 0 to 60000, got 60001"),
         ({"detector": "webrtc"}, "detector must be callable.*not str"),
+        ({"detector": asynchronous}, "detector must say at once.*async"),
+        ({"detector": Asynchronous()}, "detector must say at once.*async"),
+        ({"stream_end_after_ms": math.nan}, "stream_end_after_ms must be a whole number.*not nan"),
+        ({"stream_end_after_ms": "1000"}, "stream_end_after_ms must be a whole number.*not '1000'"),
+        ({"preroll_ms": None}, "preroll_ms must be a whole number.*not None"),
+        ({"preroll_ms": 0.5}, "preroll_ms must be a whole number.*not 0.5"),
+        ({"hangover_ms": "500"}, "hangover_ms must be a whole number.*not '500'"),
     ],
 )
 def test_wrong_policies(wrong, message):
