@@ -217,6 +217,27 @@ async def test_the_preroll_goes_right_after_the_mark(network):  # noqa: F811
 
 
 @on_fake_clock
+async def test_what_a_thread_feeds_at_the_very_end_of_an_activity_is_kept_for_the_next(network):  # noqa: F811
+    """Behind the mark the service would discard it."""
+    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=40)) as session:
+        await session.activity_start()
+        write = network.last.write
+
+        def write_and_feed(frame):
+            write(frame)
+            if "activityEnd" in network.last.said[-1]["realtimeInput"]:
+                with ThreadPoolExecutor(1) as thread:
+                    assert thread.submit(session.feed_audio, levels(1)).result()
+
+        network.last.write = write_and_feed
+        await session.activity_end()
+        await asyncio.sleep(0.1)
+        assert said(network) == ["activityStart", "activityEnd"]
+        await session.activity_start()
+        assert said(network) == ["activityStart", "activityEnd", "activityStart", 1]
+
+
+@on_fake_clock
 async def test_without_preroll_all_audio_is_sent_as_it_comes(network):  # noqa: F811
     async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=0)) as session:
         await session.send_audio(levels(1))

@@ -178,7 +178,8 @@ class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stream_end_after_ms: where the service finds that out itself: say ``audioStreamEnd`` when no audio was given for
-            so long, because it waits for silence, which is audio too. ``None`` leaves that to you.
+            so long, because it waits for silence, which is audio too. What a detector of your own took for speech ends
+            then as well. ``None`` leaves that to you.
         preroll_ms: where its detection is disabled: how much of the newest audio is kept before `activity_start`, to be
             sent right after it, since a beginning is noticed late. Earlier audio is not sent; the service would discard
             it. With 0 everything is sent as it comes.

@@ -110,9 +110,11 @@ class Speech:
             if not self._is_held:
                 self._flush(take)
 
-    def hold(self) -> None:
-        """Hand nothing on from here, but keep the newest."""
+    def hold(self, take: Take | None = None) -> None:
+        """Hand nothing on from here, but keep the newest; what came before goes on to ``take`` to its last sample."""
         with self._lock:
+            if take is not None and not self._is_held:
+                self._flush(take)
             self._is_held = True
 
     def resume(self, take: Take) -> None:
