@@ -140,8 +140,9 @@ class Session:
             encoding: ``"mulaw"`` or ``"alaw"`` for bytes of ITU-T G.711, as from the telephone.
 
         Raises:
-            TypeError: not samples of an accepted kind.
-            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+            TypeError: not samples of an accepted kind, or a detector that says neither true nor false.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
+            Exception: what a detector of your own raises; the block was taken.
             SessionClosed: the session has ended.
         """
         self._check_open()
@@ -165,8 +166,9 @@ class Session:
             Whether it was taken; false once the session is closing or has ended.
 
         Raises:
-            TypeError: not samples of an accepted kind.
-            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+            TypeError: not samples of an accepted kind, or a detector that says neither true nor false.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
+            Exception: what a detector of your own raises; the block was taken.
         """
         if self._protocol.state in _ENDING:
             return False
