@@ -161,6 +161,25 @@ def test_any_split_gives_the_same_bytes(rate_hz, cuts, chunk_samples):
     assert len(sent) == -(-3_000 * 16_000 // rate_hz)
 
 
+@given(
+    bits=st.binary(min_size=64, max_size=4_096),
+    dtype=st.sampled_from(["i1", "u1", "<i2", ">i2", "<u2", "<i4", ">u4", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]),
+    channels=st.integers(1, 3),
+    rate_hz=st.sampled_from([8_000, 16_000, 44_100, 47_999, 192_000]),
+    cuts=st.lists(st.integers(1, 4_095), max_size=6),
+)
+def test_any_bits_are_a_signal_of_which_any_split_gives_the_same_bytes(bits, dtype, channels, rate_hz, cuts):
+    """NaN, infinities and denormals among them; and what could not be represented is counted alike."""
+    frame_bytes = np.dtype(dtype).itemsize * channels
+    signal = np.frombuffer(bits[: len(bits) // frame_bytes * frame_bytes], dtype).reshape(-1, channels)
+    whole, split = AudioEncoder(rate_hz, 20), AudioEncoder(rate_hz, 20)
+    blocks = [block for block in np.split(signal, sorted(cuts)) if len(block)]
+    expected = [*whole.encode(signal), whole.flush()]
+    frames = [*(frame for block in blocks for frame in split.encode(block)), split.flush()]
+    assert [frame and pcm(frame) for frame in frames] == [frame and pcm(frame) for frame in expected]
+    assert (split.nan_samples, split.clipped_samples) == (whole.nan_samples, whole.clipped_samples)
+
+
 def test_what_is_pending_is_what_a_flush_gives():
     for rate_hz in (8_000, 16_000, 44_100, 48_000):
         encoder = AudioEncoder(rate_hz, 320)

@@ -624,6 +624,21 @@ def test_a_blob_of_another_library():
     assert pcm_from(blob_from(Theirs(mime_type="audio/pcm", data=b"ab"), "block"), "block") == (b"ab", 16_000)
 
 
+@pytest.mark.parametrize(
+    ("mime_type", "rate_hz"),
+    [
+        ("audio/pcm", 16_000),
+        ("audio/pcm;", 16_000),
+        ("audio/pcm; Rate = 48000", 48_000),
+        ('audio/pcm;rate="48000"', 48_000),
+        ("audio/pcm;channels=1;rate=1920000", 1_920_000),
+    ],
+)
+def test_the_rate_of_a_blob(mime_type, rate_hz):
+    """At 16 kHz it would be another pitch, and nothing would say so."""
+    assert pcm_from(Blob(mime_type=mime_type, data=b"ab"), "block") == (b"ab", rate_hz)
+
+
 @pytest.mark.parametrize("given", [b"ab", bytearray(b"ab"), memoryview(b"ab"), [1, 2], None])
 def test_what_is_no_blob(given):
     assert blob_from(given, "block") is None
@@ -635,6 +650,10 @@ def test_what_is_no_blob(given):
         ({"data": b""}, "block.mime_type"),
         ({"mime_type": "image/png", "data": b""}, "block.mime_type"),
         ({"mime_type": "audio/wav", "data": b""}, "block.mime_type"),
+        ({"mime_type": "audio/pcm;rate=fast", "data": b""}, "block.mime_type"),
+        ({"mime_type": "audio/pcm;rate=48000.5", "data": b""}, "block.mime_type"),
+        ({"mime_type": "audio/pcm;rate=", "data": b""}, "block.mime_type"),
+        ({"mime_type": "audio/pcm;rate=48000;channels=2", "data": b""}, "block.mime_type"),
         ({"mime_type": "audio/pcm", "data": 5}, "block.data"),
         (Blob(mime_type=5, data=b""), "block.mime_type"),
     ],

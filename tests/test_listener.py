@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -93,11 +94,22 @@ def test_the_detector_sees_what_would_be_sent():
     assert not seen[-1].any()
 
 
-def test_a_detector_that_fails_is_told_of_and_the_next_call_goes_on():
+@pytest.mark.parametrize("rate_hz", [7_999, 44_100.5, "48000"])
+def test_a_rate_that_is_refused_is_called_what_the_caller_calls_it(rate_hz):
+    ears, heard = listener(), Heard()
+    ears.feed(levels(1, 2)[:400], 16_000, *heard.both)
+    with pytest.raises((TypeError, ValueError), match=r"^rate_hz must be a whole number from 8000 to 192000, not "):
+        ears.feed(levels(3), rate_hz, *heard.both)
+    ears.feed(levels(1, 2)[400:], 16_000.0, *heard.both)
+    ears.feed(levels(5_000), 16_000, *heard.both)
+    assert heard.all == ["start", 1, 2, 5_000]
+
+
+def test_a_detector_that_fails_is_told_of_and_its_chunk_is_not_lost():
     heard = Heard()
 
     def detector(chunk):
-        if chunk[0] == 2:
+        if chunk[0] in (2, 4):
             raise RuntimeError("no model")
         return loud(chunk)
 
@@ -105,7 +117,44 @@ def test_a_detector_that_fails_is_told_of_and_the_next_call_goes_on():
     with pytest.raises(RuntimeError, match="no model"):
         ears.feed(levels(1, 2, 5_000), 16_000, *heard.both)
     ears.feed(levels(3), 16_000, *heard.both)
-    assert heard.all == ["start", 1, 5_000, 3]
+    assert heard.all == ["start", 1, 2, 5_000, 3]
+    with pytest.raises(RuntimeError, match="no model"):
+        ears.feed(levels(4), 16_000, *heard.both)
+    ears.feed(levels(5), 16_000, *heard.both)
+    assert heard.all[5:] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("detector", "verdict"),
+    [
+        (lambda _: None, "None"),
+        (lambda _: 0.03, "0.03"),  # a probability, which would always be true
+        (lambda _: np.float32(0.5), "0.5"),
+        (lambda _: 1, "1"),
+        (lambda _: np.array([False, True]), "array"),
+        (lambda _: "no", "'no'"),
+    ],
+)
+def test_a_detector_must_say_true_or_false(detector, verdict):
+    heard, ears = Heard(), listener(detector)
+    with pytest.raises(TypeError, match=f"the detector must return True or False, not .*{verdict}"):
+        ears.feed(levels(1, 2), 16_000, *heard.both)
+    assert heard.all == []
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_])
+def test_the_truth_of_numpy_is_as_good(kind):
+    heard, ears = Heard(), listener(lambda chunk: kind(chunk[0] > 1_000))
+    ears.feed(levels(1, 5_000), 16_000, *heard.both)
+    assert heard.all == ["start", 1, 5_000]
+
+
+def test_a_long_block_is_heard_in_the_time_that_its_parts_take():
+    """To copy what is left after each chunk would take a minute here, and stop the loop for as long."""
+    half_an_hour = np.zeros(30 * 60 * 16_000, np.int16)
+    ears, began = listener(lambda _: False), time.process_time()
+    ears.feed(half_an_hour, 16_000, *Heard().both)
+    assert time.process_time() - began < 10
 
 
 def test_threads_are_heard_one_after_the_other():
@@ -165,6 +214,27 @@ async def test_the_preroll_goes_right_after_the_mark(network):  # noqa: F811
         session.feed_audio(levels(6, 7, 8))
         await session.activity_start()
         assert said(network) == ["activityStart", 2, 3, 4, 5, "activityEnd", "activityStart", 7, 8]
+
+
+@on_fake_clock
+async def test_what_a_thread_feeds_at_the_very_end_of_an_activity_is_kept_for_the_next(network):  # noqa: F811
+    """Behind the mark the service would discard it."""
+    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=40)) as session:
+        await session.activity_start()
+        write = network.last.write
+
+        def write_and_feed(frame):
+            write(frame)
+            if "activityEnd" in network.last.said[-1]["realtimeInput"]:
+                with ThreadPoolExecutor(1) as thread:
+                    assert thread.submit(session.feed_audio, levels(1)).result()
+
+        network.last.write = write_and_feed
+        await session.activity_end()
+        await asyncio.sleep(0.1)
+        assert said(network) == ["activityStart", "activityEnd"]
+        await session.activity_start()
+        assert said(network) == ["activityStart", "activityEnd", "activityStart", 1]
 
 
 @on_fake_clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from array import array
 
 import numpy as np
 import pytest
@@ -53,8 +54,29 @@ def test_another_law_and_half_a_sample_are_refused():
     with pytest.raises(live.ConfigError) as caught:
         PhoneEncoder("ulaw")
     assert caught.value.path == "law"
-    with pytest.raises(ValueError, match="buffer size"):
+    with pytest.raises(ValueError, match="16-bit samples, but 3 is an odd number of bytes"):
         encode_g711(b"abc")
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind"),
+    [
+        (array("f", [0.5]), "array of format 'f'"),
+        (memoryview(array("i", [1])), "memoryview of format 'i'"),
+        (np.zeros(2, ">i2"), ">i2 of shape"),
+        (np.zeros((2, 2), np.int16), r"int16 of shape \(2, 2\)"),
+        ([1, 2], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_other_samples_are_refused_and_not_taken_for_bits(samples, kind):
+    with pytest.raises(TypeError, match=f"samples are little-endian bytes or int16 of shape .n,., not .*{kind}"):
+        encode_g711(samples)
+
+
+@pytest.mark.parametrize("samples", [array("h", [0, 8]), memoryview(b"\0\0\x08\0"), bytearray(b"\0\0\x08\0"), b""])
+def test_bytes_and_arrays_of_16_bits_will_do(samples):
+    assert encode_g711(samples) == encode_g711(bytes(samples))
 
 
 @pytest.mark.parametrize("law", ["mulaw", "alaw"])

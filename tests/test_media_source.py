@@ -53,6 +53,21 @@ async def test_a_file_is_heard_whole_and_its_end_is_told(speech):
         assert heard.log.entries[-1].kind == "audio_stream_end"
 
 
+async def test_a_file_that_ends_in_the_middle_of_a_word_is_answered(speech):
+    """Also where a detector marks the activity: nothing comes any more that it could take for silence."""
+    manual = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
+    policy = live.SpeechPolicy(detector=lambda chunk: bool(chunk.any()), stream_end_after_ms=None)
+    async with emulator.Emulator(compress_time=True) as server:
+        async with live.connect("gemini-3.8-live", manual, speech=policy, endpoint=server.url, auth="key") as session:
+            await session.stream(WavSource(speech))
+            async for event in session:
+                if isinstance(event, live.TurnComplete):
+                    break
+        heard = server.ledger.sessions[0]
+        assert len(heard.audio) == 4_000
+        assert heard.log.entries[-1].kind == "activity_end"
+
+
 async def test_with_marks_of_ones_own_no_end_is_told(speech):
     setup = {
         "model": "gemini-3.8-live",

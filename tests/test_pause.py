@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import math
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -146,6 +149,44 @@ async def test_with_manual_vad_it_is_not_said(network):  # noqa: F811
     assert kinds(network) == ["activityStart", "audio"]
 
 
+@pytest.mark.parametrize("feed", [False, True])
+@on_fake_clock
+async def test_what_a_detector_took_for_speech_ends_when_nothing_comes(network, feed):  # noqa: F811
+    """A microphone that is switched off in the middle of a word brings no silence for the detector to notice."""
+    policy = live.SpeechPolicy(detector=lambda chunk: bool(chunk.any()), preroll_ms=0)
+    async with connect(manual_vad(), speech=policy) as session:
+        for _ in range(2):
+            said_before = len(network.last.said)
+            if feed:
+                thread = threading.Thread(target=session.feed_audio, args=[np.ones(400, np.int16)])
+                thread.start()
+                thread.join()
+            else:
+                await session.send_audio(np.ones(400, np.int16))
+            await asyncio.sleep(0.9)
+            assert kinds(network)[said_before:] == ["activityStart", "audio"]
+            await asyncio.sleep(0.2)
+            assert kinds(network)[said_before:] == ["activityStart", "audio", "audio", "activityEnd"]
+            await asyncio.sleep(10)
+            assert len(network.last.said) == said_before + 4
+        await session.send_audio(SILENCE)
+        await asyncio.sleep(10)
+        assert len(network.last.said) == 8
+    assert session.stats.by_kind["activity_end"].accepted == 2
+
+
+@on_fake_clock
+async def test_a_session_with_a_detector_goes_with_its_last_user(network):  # noqa: F811
+    session = await connect(manual_vad(), speech=live.SpeechPolicy(detector=lambda _: True))
+    await session.send_audio(SILENCE)
+    gone = weakref.ref(session)
+    del session
+    gc.collect()
+    assert gone() is None
+    await asyncio.sleep(5)
+    assert kinds(network) == ["activityStart", "audio"]
+
+
 @on_fake_clock
 async def test_no_timer_outlives_the_session(network):  # noqa: F811
     async with connect() as session:
@@ -164,6 +205,15 @@ async def test_a_pause_while_the_line_is_down_is_told_after_the_audio_before_it(
         assert kinds(network) == ["audio", "audioStreamEnd"]
 
 
+async def asynchronous(_):
+    return False
+
+
+class Asynchronous:
+    async def __call__(self, _):
+        return False
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -171,6 +221,13 @@ async def test_a_pause_while_the_line_is_down_is_told_after_the_audio_before_it(
         ({"preroll_ms": -1}, "preroll_ms must be 0 to 10000, got -1"),
         ({"hangover_ms": 60_001}, "hangover_ms must be 0 to 60000, got 60001"),
         ({"detector": "webrtc"}, "detector must be callable.*not str"),
+        ({"detector": asynchronous}, "detector must say at once.*async"),
+        ({"detector": Asynchronous()}, "detector must say at once.*async"),
+        ({"stream_end_after_ms": math.nan}, "stream_end_after_ms must be a whole number.*not nan"),
+        ({"stream_end_after_ms": "1000"}, "stream_end_after_ms must be a whole number.*not '1000'"),
+        ({"preroll_ms": None}, "preroll_ms must be a whole number.*not None"),
+        ({"preroll_ms": 0.5}, "preroll_ms must be a whole number.*not 0.5"),
+        ({"hangover_ms": "500"}, "hangover_ms must be a whole number.*not '500'"),
     ],
 )
 def test_wrong_policies(wrong, message):

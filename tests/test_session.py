@@ -423,6 +423,8 @@ async def test_awaiting_after_close(network):
     ("options", "words"),
     [
         ({"chunk_ms": 9}, "10 to 100"),
+        ({"chunk_ms": 20.0}, r"chunk_ms must be a whole number of milliseconds, not 20\.0"),
+        ({"chunk_ms": "20"}, r"whole number.*'20'"),
         ({"endpoint": "http://localhost"}, "ws or wss"),
         ({"endpoint": "localhost:80"}, "ws"),
         ({"endpoint": 7}, "endpoint"),

@@ -94,6 +94,40 @@ def test_what_is_refused_disturbs_nothing(block, rate_hz):
     assert [len(samples(message)) for message in take.messages] == [320]
 
 
+@pytest.mark.parametrize("rate_hz", [48_000.0, np.float64(48_000), np.float32(48_000), np.int64(48_000)])
+def test_a_rate_may_be_a_float_as_portaudio_gives_it(rate_hz):
+    speech, take = Speech(20), Taker()
+    for _ in range(3):
+        speech.feed(np.zeros(960, np.int16), rate_hz, take)
+    speech.feed(np.zeros(960, np.int16), 48_000, take)
+    speech.flush(take)
+    assert sum(take.seconds) == pytest.approx(0.08)
+    assert len(take.seconds) == 4  # one stream, of which nothing was flushed in between
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "error", "message"),
+    [
+        (44_100.5, ValueError, "rate_hz must be a whole number from 8000 to 192000, not 44100.5"),
+        (float("nan"), ValueError, "whole number.*not nan"),
+        (float("inf"), ValueError, "whole number.*not inf"),
+        (7_999, ValueError, "rate_hz must be a whole number from 8000 to 192000, not 7999"),
+        (192_001.0, ValueError, "8000 to 192000, not 192001"),
+        (-1, ValueError, "8000 to 192000, not -1"),
+        (2**70, ValueError, "8000 to 192000, not 1180591620717411303424"),
+        ("48000", TypeError, "rate_hz must be a whole number from 8000 to 192000, not str"),
+        (None, TypeError, "8000 to 192000, not NoneType"),
+    ],
+)
+def test_a_rate_that_is_refused_is_told_what_is_accepted(rate_hz, error, message):
+    speech, take = Speech(20), Taker()
+    speech.feed(np.full(100, 1, np.int16), 16_000, take)
+    with pytest.raises(error, match=message):
+        speech.feed(np.zeros(960, np.int16), rate_hz, take)
+    speech.feed(np.full(220, 1, np.int16), 16_000, take)
+    assert [len(samples(message)) for message in take.messages] == [320]
+
+
 def test_blocks_of_many_threads_stay_whole():
     speech, take = Speech(20), Taker()
     with ThreadPoolExecutor(8) as pool:

@@ -5,6 +5,8 @@ No message of the protocol holds any of this. `SessionConfig` is where it and th
 
 from __future__ import annotations
 
+import inspect
+import numbers
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -176,7 +178,8 @@ class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stream_end_after_ms: where the service finds that out itself: say ``audioStreamEnd`` when no audio was given for
-            so long, because it waits for silence, which is audio too. ``None`` leaves that to you.
+            so long, because it waits for silence, which is audio too. What a detector of your own took for speech ends
+            then as well. ``None`` leaves that to you.
         preroll_ms: where its detection is disabled: how much of the newest audio is kept before `activity_start`, to be
             sent right after it, since a beginning is noticed late. Earlier audio is not sent; the service would discard
             it. With 0 everything is sent as it comes.
@@ -190,12 +193,15 @@ class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
     hangover_ms: int = 500
 
     def __post_init__(self) -> None:
-        if self.stream_end_after_ms is not None and self.stream_end_after_ms < 1:
-            raise ConfigError(
-                f"stream_end_after_ms must be 1 or more, or None, got {self.stream_end_after_ms}",
-                path="speech.stream_end_after_ms",
-            )
+        if self.stream_end_after_ms is not None:
+            _check_whole_ms(self.stream_end_after_ms, "speech.stream_end_after_ms")
+            if self.stream_end_after_ms < 1:
+                raise ConfigError(
+                    f"stream_end_after_ms must be 1 or more, or None, got {self.stream_end_after_ms}",
+                    path="speech.stream_end_after_ms",
+                )
         for name, most in (("preroll_ms", 10_000), ("hangover_ms", 60_000)):
+            _check_whole_ms(getattr(self, name), f"speech.{name}")
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} must be 0 to {most}, got {getattr(self, name)}", path=f"speech.{name}")
         if self.detector is not None and not callable(self.detector):
@@ -203,6 +209,17 @@ class SpeechPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 f"detector must be callable with a chunk of samples, not {type(self.detector).__name__}",
                 path="speech.detector",
             )
+        if any(map(inspect.iscoroutinefunction, (self.detector, type(self.detector).__call__))):
+            raise ConfigError(
+                "detector must say at once whether somebody speaks; an async function cannot", path="speech.detector"
+            )
+
+
+def _check_whole_ms(value: object, path: str) -> None:
+    """What is built by hand may hold anything, and would fail later, or not at all: NaN is never too large."""
+    if not isinstance(value, numbers.Integral):
+        name = path.rpartition(".")[2]
+        raise ConfigError(f"{name} must be a whole number of milliseconds, not {value!r}", path=path)
 
 
 _PARTS = {"transport": TransportConfig, "reconnect": ReconnectPolicy, "outbox": OutboxLimits, "speech": SpeechPolicy}
@@ -251,5 +268,6 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
                 "realtime_input_config={'automatic_activity_detection': {'disabled': True}}",
                 path="speech.detector",
             )
+        _check_whole_ms(self.chunk_ms, "chunk_ms")
         if not 10 <= self.chunk_ms <= 100:
             raise ConfigError(f"chunk_ms must be 10 to 100, got {self.chunk_ms}", path="chunk_ms")

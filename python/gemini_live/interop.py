@@ -42,7 +42,6 @@ _Reader: TypeAlias = Callable[[object, str], object]
 """Reads a value, given the path that an error calls it by."""
 
 _SCREAMING = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
-_RATE = re.compile(r"(?:^|;)\s*rate=(\d{1,6})\s*(?:;|$)", re.ASCII)
 
 _LEAVES = frozenset({str, int, bool, type(None)})
 
@@ -204,14 +203,21 @@ def pcm_from(blob: Blob, path: str) -> tuple[bytes, int]:
     """The samples of an audio blob, and their rate; 16 kHz where the MIME type does not say, as the service has it.
 
     Raises:
-        ConfigError: not PCM.
+        ConfigError: not PCM, not mono, or a rate that is no number: taken for another, it would sound, and wrongly.
     """
-    if blob.mime_type.partition(";")[0].strip().lower() != "audio/pcm":
-        raise ConfigError(
-            f"{path}.mime_type: speech is sent as audio/pcm;rate=…, not {blob.mime_type!r}", path=f"{path}.mime_type"
-        )
-    found = _RATE.search(blob.mime_type)
-    return blob.data, int(found[1]) if found else 16_000
+    kind, *parameters = blob.mime_type.lower().split(";")
+    said = {name.strip(): value.strip(' "') for name, _, value in (one.partition("=") for one in parameters)}
+    rate = said.get("rate", "16000")
+    wrong = ""
+    if kind.strip() != "audio/pcm":
+        wrong = f"speech is sent as audio/pcm;rate=…, not {blob.mime_type!r}"
+    elif not re.fullmatch("[0-9]{1,9}", rate):
+        wrong = f"the rate in {blob.mime_type!r} is no whole number"
+    elif said.get("channels", "1") != "1":
+        wrong = f"bytes are mono, not {blob.mime_type!r}; send an array of shape (n, channels)"
+    if wrong:
+        raise ConfigError(f"{path}.mime_type: {wrong}", path=f"{path}.mime_type")
+    return blob.data, int(rate)
 
 
 def struct_from(kind: type[_Struct], given: object, path: str) -> _Struct:

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gemini_live import _core
-from gemini_live.speech import NATIVE_RATE_HZ, Speech
+from gemini_live.speech import NATIVE_RATE_HZ, Speech, whole_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ class Listener:
         import numpy as np  # noqa: PLC0415 - slow to import, and only those need it who have a detector
 
         self._detector = policy.detector
+        self._truths = bool, np.bool_
         self._samples_of: Callable[[bytes], npt.NDArray[np.int16]] = lambda chunk: np.frombuffer(chunk, "<i2")
         self._speech = Speech(chunk_ms, preroll_ms=policy.preroll_ms)
         self._speech.hold()
@@ -57,7 +58,7 @@ class Listener:
     def feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
         self,
         block: Samples,
-        rate_hz: int,
+        rate_hz: float,
         take: Take,
         mark: Mark,
         layout: Layout = "channels_last",
@@ -68,22 +69,32 @@ class Listener:
         Raises:
             TypeError: not samples of an accepted kind.
             ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
-            Exception: the detector's own. The chunk that it was given is lost, what follows it waits for the next call.
+            Exception: the detector's own. Its chunk goes the way of the one before it, what follows waits for the next
+                call.
         """
         with self._lock:
             if rate_hz == self._resampler.rate_in_hz:
-                self._rest += self._resampler.feed(block, layout, encoding)
+                pcm = self._rest + self._resampler.feed(block, layout, encoding)
             else:
-                successor = _core.Resampler(rate_hz, NATIVE_RATE_HZ)
-                pcm = successor.feed(block, layout, encoding)
-                self._rest += self._resampler.flush() + pcm
+                successor = _core.Resampler(whole_rate(rate_hz), NATIVE_RATE_HZ)
+                begun = successor.feed(block, layout, encoding)
+                pcm = self._rest + self._resampler.flush() + begun
                 self._resampler = successor
-            while len(self._rest) >= self._chunk_bytes:
-                chunk, self._rest = self._rest[: self._chunk_bytes], self._rest[self._chunk_bytes :]
-                self._hear(chunk, take, mark)
+            heard = 0
+            try:
+                while len(pcm) - heard >= self._chunk_bytes:
+                    start, heard = heard, heard + self._chunk_bytes
+                    self._hear(pcm[start:heard], take, mark)
+            finally:
+                self._rest = pcm[heard:]
 
     def _hear(self, chunk: bytes, take: Take, mark: Mark) -> None:
-        if self._detector(self._samples_of(chunk)):
+        try:
+            somebody_speaks = self._verdict(chunk)
+        except BaseException:
+            self._speech.feed(chunk, NATIVE_RATE_HZ, take)
+            raise
+        if somebody_speaks:
             self._silent_chunks = 0
             if not self._is_active:
                 self._is_active = True
@@ -94,6 +105,13 @@ class Listener:
         self._speech.feed(chunk, NATIVE_RATE_HZ, take)
         if self._is_active and self._silent_chunks >= self._patience:
             self._end(mark)
+
+    def _verdict(self, chunk: bytes) -> bool:
+        verdict: object = self._detector(self._samples_of(chunk))
+        if isinstance(verdict, self._truths):
+            return bool(verdict)
+        # a probability would always be true, and what a forgotten `return` gives never
+        raise TypeError(f"the detector must return True or False, not {type(verdict).__name__} {verdict!r}")
 
     def _end(self, mark: Mark) -> None:
         self._is_active = False

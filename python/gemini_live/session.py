@@ -65,6 +65,7 @@ _MARKS = {
     "activity_start": codec.encode(RealtimeInput(activity_start={})),
     "activity_end": codec.encode(RealtimeInput(activity_end={})),
 }
+_STREAM_END = codec.encode(RealtimeInput(audio_stream_end=True))
 
 
 class Session:
@@ -101,7 +102,7 @@ class Session:
         self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
         self._speech = Speech(config.chunk_ms, preroll_ms=config.speech.preroll_ms)
         self._listener = Listener(config.chunk_ms, config.speech) if config.speech.detector is not None else None
-        self._pause = runner.pause = _pause_of(runner, self._speech, config)
+        self._pause = runner.pause = self._made_pause()
         resumption = config.setup.session_resumption
         if config.has_manual_vad and config.speech.preroll_ms and not (resumption and resumption.handle):
             self._speech.hold()  # a session that goes on may be within an activity
@@ -120,7 +121,7 @@ class Session:
         self,
         block: Samples | Blob | SupportsModelDump,
         *,
-        rate_hz: int = NATIVE_RATE_HZ,
+        rate_hz: float = NATIVE_RATE_HZ,
         layout: Layout = "channels_last",
         encoding: Encoding = "pcm",
     ) -> None:
@@ -132,14 +133,16 @@ class Session:
                 (silence in the middle); channels are averaged. Plain ``bytes`` are 16-bit little-endian mono. What is
                 beyond full scale saturates, NaN becomes silence. A `Blob` of such bytes, ours or the official SDK's,
                 says its rate itself.
-            rate_hz: samples per second, 8,000 to 192,000. What is not 16,000 is resampled here, with a delay below
-                3 ms; ``int16`` mono at 16,000 is sent as it is. Another rate than before begins a new stream.
+            rate_hz: samples per second, a whole number from 8,000 to 192,000, though it may be a float, as PortAudio
+                has it. What is not 16,000 is resampled here, with a delay below 3 ms; ``int16`` mono at 16,000 is sent
+                as it is. Another rate than before begins a new stream.
             layout: ``"channels_first"`` for blocks of shape ``(channels, n)``.
             encoding: ``"mulaw"`` or ``"alaw"`` for bytes of ITU-T G.711, as from the telephone.
 
         Raises:
-            TypeError: not samples of an accepted kind.
-            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+            TypeError: not samples of an accepted kind, or a detector that says neither true nor false.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
+            Exception: what a detector of your own raises; the block was taken.
             SessionClosed: the session has ended.
         """
         self._check_open()
@@ -149,7 +152,7 @@ class Session:
         self,
         block: Samples | Blob | SupportsModelDump,
         *,
-        rate_hz: int = NATIVE_RATE_HZ,
+        rate_hz: float = NATIVE_RATE_HZ,
         layout: Layout = "channels_last",
         encoding: Encoding = "pcm",
     ) -> bool:
@@ -163,8 +166,9 @@ class Session:
             Whether it was taken; false once the session is closing or has ended.
 
         Raises:
-            TypeError: not samples of an accepted kind.
-            ValueError: an impossible shape or rate, an empty block, an odd number of bytes.
+            TypeError: not samples of an accepted kind, or a detector that says neither true nor false.
+            ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
+            Exception: what a detector of your own raises; the block was taken.
         """
         if self._protocol.state in _ENDING:
             return False
@@ -274,9 +278,8 @@ class Session:
         """
         self._check_vad(disabled=True, instead="send audio_stream_end() when the microphone pauses")
         self._check_no_detector()
-        await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True, asks=True)
-        if self._config.speech.preroll_ms:
-            self._speech.hold()
+        holds = bool(self._config.speech.preroll_ms)
+        await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True, then_holds=holds, asks=True)
 
     async def audio_stream_end(self) -> None:
         """Say that the microphone pauses (for more than a second), so that the service need not wait for silence.
@@ -296,8 +299,9 @@ class Session:
         """Send what a microphone, a camera, a screen or a file gives, in real time, until it ends or `close` is called.
 
         Several run at once, each as a task of its own; to stop one, cancel its task. Behind the end of audio the
-        service is told that nothing follows (`audio_stream_end`). A source that is not open yet is open for as long as
-        this takes.
+        service is told that nothing follows: by `audio_stream_end`, or, where a detector of your own marks activity, by
+        the end of what was being said; only where you mark it yourself, that is left to you. A source that is not open
+        yet is open for as long as this takes.
 
         Args:
             source: one of `gemini_live.media`, or an object of your own like them (`media.Source`).
@@ -316,7 +320,11 @@ class Session:
             if error.closed.kind in (CloseKind.REQUESTED, CloseKind.HANDED_OVER):
                 return
             raise
-        if source.kind == "audio" and not self._config.has_manual_vad:
+        if source.kind != "audio":
+            return
+        if self._listener is not None:
+            self._paused()
+        elif not self._config.has_manual_vad:
             await self.audio_stream_end()
 
     # --- everything else ---
@@ -636,7 +644,7 @@ class Session:
     def _feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
         self,
         block: Any,  # noqa: ANN401 - samples, or a blob of some: that is found out here
-        rate_hz: int,
+        rate_hz: float,
         layout: Layout,
         encoding: Encoding,
         take: Take | None = None,
@@ -657,6 +665,29 @@ class Session:
             return
         if self._pause is not None:
             self._pause.heard()
+
+    def _made_pause(self) -> Pause | None:
+        """What notices that nothing comes any more, unless that is for the user to say."""
+        after_ms = self._config.speech.stream_end_after_ms
+        if after_ms is None or (self._config.has_manual_vad and self._listener is None):
+            return None
+        paused = weakref.WeakMethod(self._paused)  # a timer must not keep the session alive
+
+        def then() -> None:
+            tell = paused()
+            if tell is not None:
+                tell()
+
+        return Pause(asyncio.get_running_loop(), after_ms / 1000, then)
+
+    def _paused(self) -> None:
+        if self._is_closing():
+            return
+        if self._listener is not None:
+            self._listener.finish(self._runner.submit_audio, self._mark)
+        else:
+            self._speech.flush(self._runner.submit_audio)
+            self._runner.submit("audio_stream_end", codec.frame(_STREAM_END))
 
     def _pixels(self) -> VideoFeed:
         if self._video_feed is None:
@@ -700,7 +731,13 @@ class Session:
             )
 
     async def _send(
-        self, kind: Kind, message: codec.ClientMessage, *, after_audio: bool = False, asks: bool = False
+        self,
+        kind: Kind,
+        message: codec.ClientMessage,
+        *,
+        after_audio: bool = False,
+        then_holds: bool = False,
+        asks: bool = False,
     ) -> None:
         try:
             raw = codec.encode(message)
@@ -708,33 +745,24 @@ class Session:
             raise ConfigError(f"the message holds something that JSON cannot: {error}", path=kind) from None
         if asks and self._video_feed is not None:
             await self._video_feed.flush()  # what was shown before is likely what is asked about
-        await self._send_encoded(kind, raw, after_audio=after_audio)
+        await self._send_encoded(kind, raw, after_audio=after_audio, then_holds=then_holds)
         if asks:
             self._asked()
 
-    async def _send_encoded(self, kind: Kind, raw: bytes, *, after_audio: bool = False) -> None:
+    async def _send_encoded(
+        self, kind: Kind, raw: bytes, *, after_audio: bool = False, then_holds: bool = False
+    ) -> None:
         self._check_open()
         outbox = self._protocol.outbox
         while not outbox.room(len(raw)):
             await self._runner.wait_until(lambda: outbox.room(len(raw)))
             self._check_open()
-        if after_audio:
+        if then_holds:
+            # in one, lest what a thread feeds meanwhile goes behind the mark, where it would be discarded
+            self._speech.hold(self._runner.submit_audio)
+        elif after_audio:
             self._speech.flush(self._runner.submit_audio)
         self._runner.submit(kind, codec.frame(raw))
-
-
-def _pause_of(runner: Runner, speech: Speech, config: SessionConfig) -> Pause | None:
-    """What says ``audioStreamEnd`` for a session; it must not keep the session itself alive."""
-    after_ms = config.speech.stream_end_after_ms
-    if after_ms is None or config.has_manual_vad:
-        return None
-
-    def end() -> None:
-        if runner.protocol.state not in _ENDING:
-            speech.flush(runner.submit_audio)
-            runner.submit("audio_stream_end", codec.frame(codec.encode(RealtimeInput(audio_stream_end=True))))
-
-    return Pause(asyncio.get_running_loop(), after_ms / 1000, end)
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:

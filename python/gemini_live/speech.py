@@ -6,6 +6,7 @@ Shared by the loop and by microphone threads: the order in which blocks are take
 from __future__ import annotations
 
 import math
+import numbers
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -23,16 +24,33 @@ if TYPE_CHECKING:
     # takes a frame and the seconds of audio in it
     Take: TypeAlias = Callable[[bytes, float], object]
 
-__all__ = ["NATIVE_RATE_HZ", "Encoding", "Layout", "Speech"]
+__all__ = ["NATIVE_RATE_HZ", "Encoding", "Layout", "Speech", "whole_rate"]
 
 NATIVE_RATE_HZ = 16_000
 """The rate that the service works with, and the only one that it is sent."""
+
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 
 Layout: TypeAlias = Literal["channels_last", "channels_first"]
 """Of a block with two dimensions: ``(n, channels)`` or ``(channels, n)``."""
 
 Encoding: TypeAlias = Literal["pcm", "mulaw", "alaw"]
 """What bytes mean: 16-bit samples, or one sample each as in ITU-T G.711."""
+
+
+def whole_rate(rate_hz: float) -> int:
+    """A rate as the resampler takes it. PortAudio gives whole numbers as floats.
+
+    Raises:
+        TypeError: no number.
+        ValueError: a fraction, or out of range.
+    """
+    accepted = f"rate_hz must be a whole number from {_LOWEST_RATE_HZ} to {_HIGHEST_RATE_HZ}"
+    if not isinstance(rate_hz, numbers.Real):
+        raise TypeError(f"{accepted}, not {type(rate_hz).__name__}")
+    if not _LOWEST_RATE_HZ <= rate_hz <= _HIGHEST_RATE_HZ or rate_hz % 1:
+        raise ValueError(f"{accepted}, not {rate_hz}")
+    return int(rate_hz)
 
 
 class Speech:
@@ -57,7 +75,7 @@ class Speech:
     def feed(
         self,
         block: Samples,
-        rate_hz: int,
+        rate_hz: float,
         take: Take,
         layout: Layout = "channels_last",
         encoding: Encoding = "pcm",
@@ -75,6 +93,7 @@ class Speech:
             if rate_hz == self._rate_hz:
                 frames = self._encoder.encode(block, layout, encoding)
             else:
+                rate_hz = whole_rate(rate_hz)
                 successor = _core.AudioEncoder(rate_hz, self._chunk_samples)
                 frames = successor.encode(block, layout, encoding)
                 self._flush(self._keep if self._is_held else take)
@@ -91,9 +110,11 @@ class Speech:
             if not self._is_held:
                 self._flush(take)
 
-    def hold(self) -> None:
-        """Hand nothing on from here, but keep the newest."""
+    def hold(self, take: Take | None = None) -> None:
+        """Hand nothing on from here, but keep the newest; what came before goes on to ``take`` to its last sample."""
         with self._lock:
+            if take is not None and not self._is_held:
+                self._flush(take)
             self._is_held = True
 
     def resume(self, take: Take) -> None:

@@ -40,13 +40,25 @@ def encode_g711(samples: Buffer | npt.NDArray[np.int16], law: Companding = "mula
     """
     if law not in ("mulaw", "alaw"):
         raise ConfigError(f"a telephone line has 'mulaw' or 'alaw', not {law!r}", path="law")
+    return _table(law)[_bits(samples)].tobytes()
+
+
+def _bits(samples: Buffer | npt.NDArray[np.int16]) -> npt.NDArray[np.uint16]:
+    accepted = "samples are little-endian bytes or int16 of shape (n,)"
     if isinstance(samples, np.ndarray):
         if samples.dtype != np.int16 or samples.ndim != 1:
-            raise TypeError(f"samples are int16 of shape (n,), not {samples.dtype} of shape {samples.shape}")
-        bits = samples.astype(np.uint16)
-    else:
-        bits = np.frombuffer(memoryview(samples), np.uint16)
-    return _table(law)[bits].tobytes()
+            raise TypeError(f"{accepted}, not {samples.dtype} of shape {samples.shape}")
+        return samples.astype(np.uint16)
+    name = type(samples).__name__
+    try:
+        view = memoryview(samples)
+    except TypeError:
+        raise TypeError(f"{accepted}, not {name}") from None
+    if view.format not in ("B", "b", "c", "h"):
+        raise TypeError(f"{accepted}, not {name} of format {view.format!r}")
+    if view.nbytes % 2:
+        raise ValueError(f"{accepted}: 16-bit samples, but {view.nbytes} is an odd number of bytes")
+    return np.frombuffer(view, np.uint16)
 
 
 @cache
