@@ -15,7 +15,7 @@ DOCUMENTERS := $(VENV)/.documenters
 BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-connections sound chaos soak conformance fuzz check lint types format clean
+.PHONY: help demo test test-rust test-python test-connections test-oldest sound chaos soak conformance fuzz check lint types format clean
 .PHONY: bench bench-smoke bench-publish instructions instructions-renew valgrind
 
 help: ## List the targets
@@ -38,6 +38,15 @@ test-connections: $(BUILT) ## Run the tests of the package in every other way th
 	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --connection aiohttp
 	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --connection aiofastnet --uvloop
 	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/conformance --uvloop
+
+OLDEST := build/oldest
+
+test-oldest: $(VENV)/.oldest ## Run the tests of the package with the oldest versions of everything that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
+	MATURIN_PEP517_ARGS=--locked $(BIN)/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct \
+		--group test --editable '.[cli,fast,socks,vertex,otel,devices]'
+	$(BIN)/uv pip list --python $(OLDEST)
+	$(OLDEST)/$(notdir $(BIN))/pytest --numprocesses logical --dist loadfile --ignore tests/conformance
 
 # What tests/test_media_sound_server.py speaks through; without it that file is skipped. Never a reason to fail.
 SOUND := pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins
@@ -200,6 +209,10 @@ $(VENV)/.deps: $(VENV)/.pip pyproject.toml
 # Editable, so that only Rust needs a build; in release mode, as users get it.
 $(BUILT): $(VENV)/.deps $(RUST) README.md
 	MATURIN_PEP517_ARGS=--locked $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.oldest: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --group oldest
 	@touch $@
 
 $(SOAK): $(BUILT) pyproject.toml

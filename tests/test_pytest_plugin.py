@@ -19,7 +19,8 @@ INI = "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = fu
 HEAD = "import pytest, gemini_live as live\nfrom gemini_live import emulator\n"
 
 
-PLUGIN = ("-p", "gemini_live.pytest_plugin")
+# the pytest that runs this has loaded the plugin already, which pytest before 9.2 warns of
+PLUGIN = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning", "-p", "gemini_live.pytest_plugin")
 
 
 @pytest.fixture
