@@ -140,6 +140,7 @@ def test_a_buffer_of_16_bit_samples_or_of_bytes_is_filled(form):
         (array.array("f", bytes(16)), TypeError, "format 'f'"),
         ((ctypes.c_uint16.__ctype_be__ * 8)(), TypeError, "format '>H'"),
         (np.ones((480, 2), np.int16), ValueError, "Player.*channels=2"),
+        (bytearray(7), ValueError, "7 bytes are no whole number of frames"),
     ],
 )
 def test_a_buffer_in_which_samples_would_be_noise_is_refused(out, error, words):
@@ -254,6 +255,44 @@ def test_what_the_device_holds_has_not_been_played():
     assert player.silent_s == pytest.approx(0.020)
 
 
+def test_what_the_device_holds_is_counted_over_gaps_too():
+    """It never goes back: what was heard has been heard."""
+    player = Player(latency_s=0.050)
+    player.play(audio(ramp(100 * MS)))
+    heard = []
+    for step, more in enumerate([0] * 12 + [10, 0, 10, 10, 0, 0, 0, 0, 0, 0]):
+        if more:
+            player.play(audio(ramp(more * MS)))
+        player.read(10 * MS)
+        heard.append(round(player.played_ms))
+        assert heard[-1] >= (heard[-2] if step else 0)
+    # 100 ms, a gap of 20, 10 ms, a gap of 10, 20 ms: each 50 ms after it was read
+    assert heard[:5] == [0] * 5
+    assert heard[5:] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100, 100, 110, 110, 120, 130, 130]
+
+
+def test_an_answer_that_is_cut_before_it_sounds_was_heard_for_no_time():
+    player = Player(latency_s=0.050)
+    player.handle(audio(ramp(100 * MS), turn=1))
+    player.handle(live.TurnComplete())
+    player.read(200 * MS)
+    player.handle(audio(ramp(100 * MS), turn=2))
+    player.handle(live.Interrupted())
+    assert player.played_ms == 0
+    assert player.stats.played_s == pytest.approx(0.100)
+    assert not player.playing
+
+
+def test_an_answer_that_is_still_under_way_is_the_one_that_is_cut():
+    player = Player(latency_s=0.050)
+    player.handle(audio(ramp(100 * MS), turn=1))
+    player.handle(live.TurnComplete())
+    player.read(120 * MS)
+    player.handle(audio(ramp(100 * MS), turn=2))
+    player.handle(live.Interrupted())
+    assert player.played_ms == pytest.approx(70)
+
+
 # --- gaps -----------------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +363,15 @@ async def test_wait_played_ends_when_the_user_cuts_in():
     await asyncio.sleep(0)
     player.clear()
     await waiting
+
+
+async def test_those_who_wait_no_longer_are_forgotten():
+    player = Player()
+    player.play(audio(ramp(100)))
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(player.wait_played(), 0.001)
+    assert not player._waiting
 
 
 # --- any order of calls ---------------------------------------------------------------------------------------------
