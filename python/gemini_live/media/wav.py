@@ -158,16 +158,20 @@ class WavSource(OpenedOnDemand):
 
     async def stream_to(self, sink: Sink) -> None:
         """Send what is left of the file in pieces of 20 ms, each as soon as it would have been spoken."""
-        async with self:
-            ticker = Ticker.of_this_loop()
-            rate_hz = self.format.rate_hz
-            # 20 ms are no whole number of samples at every rate
-            edges = [round(block * rate_hz / _BLOCKS_PER_S) for block in range(_BLOCKS_PER_S + 1)]
-            second_at = asyncio.get_running_loop().time()
-            while len(second := await asyncio.to_thread(self._read_second)):
-                for start, end in pairwise(edges):
-                    block = second[start:end]
-                    if len(block):
-                        await ticker.until(second_at + (start + len(block)) / rate_hz)
-                        await sink.send_audio(block, rate_hz=rate_hz)
-                second_at += 1.0
+        with self._streamed_alone(self._path.name):
+            async with self:
+                await self._stream_to(sink)
+
+    async def _stream_to(self, sink: Sink) -> None:
+        ticker = Ticker.of_this_loop()
+        rate_hz = self.format.rate_hz
+        # 20 ms are no whole number of samples at every rate
+        edges = [round(block * rate_hz / _BLOCKS_PER_S) for block in range(_BLOCKS_PER_S + 1)]
+        second_at = asyncio.get_running_loop().time()
+        while len(second := await asyncio.to_thread(self._read_second)):
+            for start, end in pairwise(edges):
+                block = second[start:end]
+                if len(block):
+                    await ticker.until(second_at + (start + len(block)) / rate_hz)
+                    await sink.send_audio(block, rate_hz=rate_hz)
+            second_at += 1.0
