@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gemini_live as live
@@ -416,6 +416,36 @@ def test_any_order_of_calls_is_what_a_list_of_samples_would_do(calls, channels):
         assert round(player.stats.discarded_s * 24_000) == discarded
         assert given_samples == played + discarded + len(waiting)
         assert 0 <= player.played_ms * MS <= played + 1e-6
+
+
+@given(CALLS, st.sampled_from([0, 100, 777, 2_400]))
+@example([("play", 500, 1), ("read", 600), ("play", 500, 1), ("read", 300), ("read", 300), ("read", 99)], 777)
+def test_played_ms_is_what_was_read_of_the_answer_longer_ago_than_the_latency(calls, held):
+    player = Player(latency_s=held / 24_000, fade_ms=0)
+    waiting, read_so_far, answers, turn, current, silent = [], [], 0, None, 0, 0
+    for name, *arguments in calls:
+        match name, arguments:
+            case "play", [count, of_turn]:
+                answers += of_turn != turn
+                turn = of_turn
+                waiting += [answers] * count
+                player.play(audio(ramp(count), turn))
+            case "read", [count]:
+                new, waiting = waiting[:count], waiting[count:]
+                read_so_far += new + [0] * (count - len(new))
+                current = new[-1] if new else current
+                silent = count - len(new) + (0 if new else silent)
+                player.read(count)
+            case "clear", _:
+                if waiting and current and silent > held:
+                    current = waiting[0]
+                waiting, turn = [], None
+                player.clear()
+            case _:
+                turn = None
+                player.finish()
+        heard = read_so_far[: max(0, len(read_so_far) - held)]
+        assert player.played_ms * MS == pytest.approx(heard.count(current) if current else 0)
 
 
 # --- threads --------------------------------------------------------------------------------------------------------
