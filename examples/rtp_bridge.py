@@ -1,4 +1,4 @@
-"""A telephone line with the model, by plain RTP: PCMU of RFC 3551, a frame of 20 ms in each packet, no signalling."""
+"""A telephone line with the model, by plain RTP: PCMU of RFC 3551, packets of 20 ms, taken in the order they come."""
 
 import asyncio
 import struct
@@ -20,7 +20,7 @@ class Line(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Version 2, payload type 0, behind the header and its list of contributing sources."""
-        if len(data) > 12 and data[0] >> 6 == 2 and data[1] & 0x7F == 0:
+        if data and len(data) > 12 + 4 * (data[0] & 0x0F) and data[0] >> 6 == 2 and data[1] & 0x7F == 0:
             self.caller = addr
             self.session.feed_audio(data[12 + 4 * (data[0] & 0x0F) :], rate_hz=8_000, encoding="mulaw")
 

@@ -103,6 +103,8 @@ class Sounddevice(ModuleType):
     def _open(self, kind, options):
         if self.stereo_only and options["channels"] != 2:
             raise PortAudioError("Invalid number of channels [PaErrorCode -9998]")
+        if options["samplerate"] > self.rate_hz:
+            raise PortAudioError("Invalid sample rate [PaErrorCode -9997]")
         self.streams.append(kind(self, options))
         return self.streams[-1]
 

@@ -40,6 +40,8 @@ class Sink:
 class Capture:
     """A camera at 200 pictures a second, each a little brighter, with a queue of stale ones as drivers have."""
 
+    retrieves = True
+
     def __init__(self, *, opens=True, grabs=10_000, stale=4, hangs=False):
         self._opens, self._grabs, self._stale, self._hangs = opens, grabs, stale, hangs
         self.moments = []
@@ -64,7 +66,7 @@ class Capture:
         return True
 
     def retrieve(self):
-        return True, np.full((48, 64, 3), min(255, len(self.moments)), np.uint8)
+        return self.retrieves, np.full((48, 64, 3), min(255, len(self.moments)), np.uint8)
 
     def release(self):
         self.released.set()
@@ -133,8 +135,9 @@ async def test_a_camera_that_is_not_there_says_so(plug):
 async def test_a_camera_that_gives_nothing_is_given_up(plug, capture):
     plug(Capture(**capture))
     began_at = time.monotonic()
-    with pytest.raises(live.DeviceError, match="camera 0: gives no picture"):
+    with pytest.raises(live.DeviceError, match="camera 0: gives no picture") as caught:
         await Camera(patience_s=0.3).stream_to(Sink())
+    assert not isinstance(caught.value, live.DeviceLost), "it was never there"
     assert time.monotonic() - began_at < 3
 
 
@@ -153,6 +156,59 @@ async def test_a_camera_that_is_unplugged_is_named(plug, hangs):
     with pytest.raises(live.DeviceLost, match="camera 2") as caught:
         await asyncio.wait_for(streaming, 10)
     assert caught.value.device == "camera 2"
+
+
+async def test_a_camera_whose_pictures_cannot_be_decoded_any_more_is_given_up(plug):
+    capture = plug(Capture())
+    sink = Sink()
+    streaming = asyncio.create_task(Camera(fps=50, patience_s=0.5).stream_to(sink))
+    while len(sink.shades) < 3:
+        await asyncio.sleep(0.01)
+    capture.retrieves = False
+    with pytest.raises(live.DeviceLost, match="camera 0: gives no pictures"):
+        await asyncio.wait_for(streaming, 5)
+
+
+async def test_one_that_hangs_is_not_used_again_before_it_has_let_go(plug):
+    """Two threads with one camera would release each other's."""
+    first = plug(Capture(hangs=True))
+    camera = Camera(fps=50, patience_s=0.2)
+    with pytest.raises(live.DeviceError, match="gives no picture"):
+        await camera.stream_to(Sink())
+    second = plug(Capture())
+    with pytest.raises(live.DeviceError, match="hangs"):
+        await camera.stream_to(Sink())
+    assert not second.moments
+    first._hangs = False
+    first.unplugged.set()
+    sink = Sink(most=3)
+    await camera.stream_to(sink)
+    assert len(sink.shades) == 3
+    assert first.released.is_set()
+    assert second.released.is_set()
+
+
+async def test_one_that_is_still_being_opened_is_streamed_once_too(plug):
+    capture = plug(Capture())
+    camera, sink = Camera(fps=50), Sink(most=2)
+    streaming = asyncio.create_task(camera.stream_to(sink))
+    await asyncio.sleep(0)
+    with pytest.raises(live.ConfigError, match="already"):
+        await camera.stream_to(Sink())
+    await asyncio.wait_for(streaming, 5)
+    assert len(sink.shades) == 2
+    assert capture.released.is_set()
+
+
+async def test_a_driver_that_fails_to_let_go_hides_nothing(plug, monkeypatch):
+    capture = plug(Capture())
+    monkeypatch.setattr(capture, "release", lambda: 1 / 0)
+
+    def fail(_frame):
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await asyncio.wait_for(Camera(process=fail).stream_to(Sink()), 5)
 
 
 async def test_a_password_in_the_url_is_in_no_message(plug):

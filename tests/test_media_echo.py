@@ -105,6 +105,21 @@ def test_blocks_of_any_size_will_do(livekit):
     assert np.array_equal(canceller(np.full((320, 1), np.nan, np.float32)).shape, (320,))
 
 
+def test_a_loudspeaker_that_is_opened_later_is_followed(livekit):
+    """Its rate is known only then; samples that were taken for those of another would cancel nothing."""
+    player = Player(24_000)
+    canceller = EchoCanceller(player, rate_hz=16_000)
+    player.read(240)
+    player.set_device(48_000, 2)
+    frames = []
+    process = canceller._processing.process_reverse_stream
+    canceller._processing.process_reverse_stream = lambda frame: (frames.append(frame), process(frame))
+    player.read(480)
+    assert [(frame.sample_rate, frame.num_channels, frame.samples_per_channel) for frame in frames] == [
+        (48_000, 2, 480)
+    ]
+
+
 @pytest.mark.parametrize("rates", [(11_025, 24_000), (16_000, 22_050)])
 def test_a_rate_without_whole_10_ms_is_refused(rates):
     near_hz, far_hz = rates

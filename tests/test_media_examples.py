@@ -173,6 +173,36 @@ async def test_twilio_bridge_answers_and_is_cut_short():
         await end(program)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("nonsense", ["{not json", "[]", '{"event": "media", "media": {"payload": ""}}'])
+async def test_a_twilio_call_that_talks_nonsense_ends_and_the_next_one_is_answered(nonsense):
+    port = free_port(socket.SOCK_STREAM)
+    async with emulator.Emulator(compress_time=True) as server, aiohttp.ClientSession() as http:
+        program = await start("twilio_bridge.py", ENDPOINT=server.url, PORT=str(port))
+        line = await dialled(http, port)
+        await Twilio(line).greet()
+        await line.send_str(nonsense)
+        async with asyncio.timeout(10):
+            while (await line.receive()).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
+                pass
+            while not server.ledger.connections or server.ledger.connections[0].code is None:
+                await asyncio.sleep(0.02)
+        assert server.ledger.connections[0].code == 1000
+        twilio = Twilio(await dialled(http, port))
+        listening = asyncio.create_task(twilio.listen())
+        await twilio.tell("media", media={"payload": base64.b64encode(b"\xff" * 160).decode()})  # before the start
+        await twilio.greet()
+        await twilio.say(utterance())
+        async with asyncio.timeout(10):
+            while "mark" not in twilio.events:
+                await asyncio.sleep(0.02)
+        assert len(twilio.heard) > 3_000
+        await twilio.line.close()
+        await listening
+        program.terminate()
+        await program.communicate()
+
+
 class Caller(asyncio.DatagramProtocol):
     def __init__(self):
         self.packets = []
@@ -225,3 +255,41 @@ async def test_rtp_bridge_speaks_in_frames_of_20_ms():
     took_s = caller.packets[-1][0] - caller.packets[0][0]
     assert took_s == pytest.approx(0.02 * (len(numbers) - 1), abs=0.2)
     assert likeness(said[:4_000], expand(b"".join(packet[12:] for _, packet in caller.packets))) > 0.8
+
+
+@pytest.mark.timeout(60)
+async def test_rtp_bridge_takes_what_a_network_makes_of_a_stream():
+    """Packets are lost, come in another order, come damaged, and their numbers begin anew: speech goes on."""
+    port = free_port(socket.SOCK_DGRAM)
+    async with emulator.Emulator() as server:
+        program = await start("rtp_bridge.py", str(port), server.url)
+        line, caller = await asyncio.get_running_loop().create_datagram_endpoint(
+            Caller, remote_addr=("127.0.0.1", port)
+        )
+
+        def packet(number, codes, first=0x80, payload_type=0):
+            return struct.pack("!BBHII", first, payload_type, number & 0xFFFF, number * 160, 1) + codes
+
+        async with asyncio.timeout(15):
+            while not caller.packets:
+                line.sendto(packet(0, b"\xff" * 160))  # silence
+                await asyncio.sleep(0.05)
+        # as many levels as packets, so that each is known again
+        levels = list(range(40))
+        order = [0, 1, 3, 2, *levels[4:20], *levels[22:]]  # two change places, and two are lost
+        nonsense = [b"", b"x", packet(1, b""), packet(1, b"ab", first=0x8F), packet(1, b"a" * 160, payload_type=8)]
+        for level in order:
+            line.sendto(packet(65_530 + level, bytes([0x80 + level]) * 160))
+            line.sendto(nonsense[level % len(nonsense)])
+            await asyncio.sleep(0.02)
+        (session,) = server.ledger.sessions
+        loudest = int(expand(b"\x80")[0])
+        async with asyncio.timeout(10):
+            while np.count_nonzero(np.abs(session.audio.astype(int)) > loudest // 8) < (len(order) - 1) * 320:
+                await asyncio.sleep(0.02)
+        speech = session.audio[int(np.argmax(session.audio > loudest // 8)) :].astype(int)
+        heard = [int(np.median(speech[start : start + 320])) for start in range(0, (len(order) - 1) * 320, 320)]
+        meant = [int(expand(bytes([0x80 + level]))[0]) for level in order][: len(heard)]
+        assert np.abs(np.array(heard) - meant).max() <= loudest // 100
+        line.close()
+        await end(program)

@@ -206,6 +206,49 @@ async def test_one_microphone_is_streamed_once_at_a_time(sounddevice):
         await ended(streaming)
 
 
+async def test_one_that_is_still_being_opened_is_streamed_once_too(sounddevice):
+    microphone = Microphone()
+    streaming = asyncio.create_task(microphone.stream_to(Sink()))
+    await asyncio.sleep(0)
+    with pytest.raises(live.ConfigError, match="already"):
+        await microphone.stream_to(Sink())
+    assert (await started(sounddevice)).running
+    streaming.cancel()
+    await ended(streaming)
+
+
+async def test_what_is_opened_for_nobody_any_more_is_closed(sounddevice, monkeypatch):
+    """Whoever gave up waiting must not keep the device from the next one."""
+    find, found = threading.Event(), sounddevice.query_devices
+    monkeypatch.setattr(sounddevice, "query_devices", lambda *given: find.wait(5) and found(*given))
+    opening = asyncio.create_task(Microphone().stream_to(Sink()))
+    await asyncio.sleep(0.05)
+    opening.cancel()
+    await asyncio.sleep(0.05)
+    find.set()
+    await ended(opening)
+    assert opening.cancelled()
+    async with asyncio.timeout(5):
+        while not (sounddevice.streams and sounddevice.streams[0].closed):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_rate_that_the_device_refuses_is_answered_with_its_own(sounddevice):
+    with pytest.raises(live.DeviceError, match=r"Invalid sample rate.*its own is 48,000 Hz"):
+        async with Microphone(rate_hz=96_000):
+            pass
+
+
+async def test_the_end_of_a_file_in_that_function_is_an_error_and_no_end(sounddevice):
+    def fail(_block):
+        raise EOFError
+
+    streaming = asyncio.create_task(Microphone(process=fail).stream_to(Sink()))
+    (await started(sounddevice)).hear(block())
+    await ended(streaming)
+    assert isinstance(streaming.exception(), EOFError)
+
+
 async def test_a_device_that_is_not_there_is_refused_with_how_to_find_one(sounddevice):
     with pytest.raises(live.DeviceError, match="python -m sounddevice"):
         async with Microphone("Bluetooth"):
@@ -250,7 +293,10 @@ async def test_without_portaudio_the_error_names_debians_package(monkeypatch):
         await Microphone().stream_to(Sink())
 
 
-def test_an_impossible_block_is_refused():
+@pytest.mark.parametrize(
+    "arguments", [{"block_ms": 0}, {"rate_hz": 4_000}, {"rate_hz": 0}, {"channels": 0}, {"channels": 65}]
+)
+def test_impossible_arguments_are_refused(arguments):
     with pytest.raises(live.ConfigError) as caught:
-        Microphone(block_ms=0)
-    assert caught.value.path == "block_ms"
+        Microphone(**arguments)
+    assert caught.value.path == next(iter(arguments))

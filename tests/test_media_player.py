@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gemini_live as live
@@ -140,6 +140,7 @@ def test_a_buffer_of_16_bit_samples_or_of_bytes_is_filled(form):
         (array.array("f", bytes(16)), TypeError, "format 'f'"),
         ((ctypes.c_uint16.__ctype_be__ * 8)(), TypeError, "format '>H'"),
         (np.ones((480, 2), np.int16), ValueError, "Player.*channels=2"),
+        (bytearray(7), ValueError, "7 bytes are no whole number of frames"),
     ],
 )
 def test_a_buffer_in_which_samples_would_be_noise_is_refused(out, error, words):
@@ -254,6 +255,44 @@ def test_what_the_device_holds_has_not_been_played():
     assert player.silent_s == pytest.approx(0.020)
 
 
+def test_what_the_device_holds_is_counted_over_gaps_too():
+    """It never goes back: what was heard has been heard."""
+    player = Player(latency_s=0.050)
+    player.play(audio(ramp(100 * MS)))
+    heard = []
+    for step, more in enumerate([0] * 12 + [10, 0, 10, 10, 0, 0, 0, 0, 0, 0]):
+        if more:
+            player.play(audio(ramp(more * MS)))
+        player.read(10 * MS)
+        heard.append(round(player.played_ms))
+        assert heard[-1] >= (heard[-2] if step else 0)
+    # 100 ms, a gap of 20, 10 ms, a gap of 10, 20 ms: each 50 ms after it was read
+    assert heard[:5] == [0] * 5
+    assert heard[5:] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100, 100, 110, 110, 120, 130, 130]
+
+
+def test_an_answer_that_is_cut_before_it_sounds_was_heard_for_no_time():
+    player = Player(latency_s=0.050)
+    player.handle(audio(ramp(100 * MS), turn=1))
+    player.handle(live.TurnComplete())
+    player.read(200 * MS)
+    player.handle(audio(ramp(100 * MS), turn=2))
+    player.handle(live.Interrupted())
+    assert player.played_ms == 0
+    assert player.stats.played_s == pytest.approx(0.100)
+    assert not player.playing
+
+
+def test_an_answer_that_is_still_under_way_is_the_one_that_is_cut():
+    player = Player(latency_s=0.050)
+    player.handle(audio(ramp(100 * MS), turn=1))
+    player.handle(live.TurnComplete())
+    player.read(120 * MS)
+    player.handle(audio(ramp(100 * MS), turn=2))
+    player.handle(live.Interrupted())
+    assert player.played_ms == pytest.approx(70)
+
+
 # --- gaps -----------------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +365,15 @@ async def test_wait_played_ends_when_the_user_cuts_in():
     await waiting
 
 
+async def test_those_who_wait_no_longer_are_forgotten():
+    player = Player()
+    player.play(audio(ramp(100)))
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(player.wait_played(), 0.001)
+    assert not player._waiting
+
+
 # --- any order of calls ---------------------------------------------------------------------------------------------
 
 CALLS = st.lists(
@@ -368,6 +416,36 @@ def test_any_order_of_calls_is_what_a_list_of_samples_would_do(calls, channels):
         assert round(player.stats.discarded_s * 24_000) == discarded
         assert given_samples == played + discarded + len(waiting)
         assert 0 <= player.played_ms * MS <= played + 1e-6
+
+
+@given(CALLS, st.sampled_from([0, 100, 777, 2_400]))
+@example([("play", 500, 1), ("read", 600), ("play", 500, 1), ("read", 300), ("read", 300), ("read", 99)], 777)
+def test_played_ms_is_what_was_read_of_the_answer_longer_ago_than_the_latency(calls, held):
+    player = Player(latency_s=held / 24_000, fade_ms=0)
+    waiting, read_so_far, answers, turn, current, silent = [], [], 0, None, 0, 0
+    for name, *arguments in calls:
+        match name, arguments:
+            case "play", [count, of_turn]:
+                answers += of_turn != turn
+                turn = of_turn
+                waiting += [answers] * count
+                player.play(audio(ramp(count), turn))
+            case "read", [count]:
+                new, waiting = waiting[:count], waiting[count:]
+                read_so_far += new + [0] * (count - len(new))
+                current = new[-1] if new else current
+                silent = count - len(new) + (0 if new else silent)
+                player.read(count)
+            case "clear", _:
+                if waiting and current and silent > held:
+                    current = waiting[0]
+                waiting, turn = [], None
+                player.clear()
+            case _:
+                turn = None
+                player.finish()
+        heard = read_so_far[: max(0, len(read_so_far) - held)]
+        assert player.played_ms * MS == pytest.approx(heard.count(current) if current else 0)
 
 
 # --- threads --------------------------------------------------------------------------------------------------------

@@ -93,6 +93,26 @@ async def test_several_sources_run_at_once(speech):
         assert counts["audio_stream_end"] == 1
 
 
+async def test_a_file_is_streamed_once_at_a_time(speech):
+    """Two sessions that share one would each hear half of it."""
+    source = WavSource(speech)
+    async with emulator.Emulator() as server:
+        async with live.connect("gemini-3.8-live", endpoint=server.url, auth="key") as session:
+            streaming = asyncio.create_task(session.stream(source))
+            await asyncio.sleep(0)
+            with pytest.raises(live.ConfigError, match=r"speech\.wav is being streamed already"):
+                await session.stream(source)
+            await streaming
+        assert len(server.ledger.sessions[0].audio) == 4_000
+
+
+@pytest.mark.parametrize("given", ["speech.wav", None, np.zeros(320, np.int16), object()])
+async def test_what_is_no_source_is_refused_with_what_is_one(given):
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        with pytest.raises(TypeError, match=r"gemini_live\.media.*stream_to"):
+            await session.stream(given)
+
+
 async def test_a_session_that_has_ended_takes_no_source(speech):
     async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
         streaming = asyncio.create_task(session.stream(WavSource(speech)))
@@ -151,6 +171,68 @@ async def test_one_that_cannot_be_opened_can_be_tried_again():
     device.broken = False
     async with device:
         assert device.calls == ["open", "open"]
+
+
+class Slow(OpenedOnDemand):
+    """Takes as long to open and to close as a test wants."""
+
+    def __init__(self):
+        self.calls = []
+        self.go = asyncio.Event()
+
+    async def _open(self):
+        self.calls.append("opening")
+        await self.go.wait()
+        self.calls.append("open")
+
+    async def _close(self):
+        self.calls.append("closing")
+        await self.go.wait()
+        self.calls.append("closed")
+
+
+async def enter(device, seen):
+    async with device:
+        seen.append(device.calls[-1])
+
+
+async def test_whoever_comes_while_it_is_being_opened_waits_until_it_is():
+    device, seen = Slow(), []
+    entering = [asyncio.create_task(enter(device, seen)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert seen == []
+    device.go.set()
+    await asyncio.gather(*entering)
+    assert seen == ["open"] * 3
+    assert device.calls == ["opening", "open", "closing", "closed"]
+
+
+async def test_whoever_comes_while_it_is_being_closed_opens_it_again_afterwards():
+    device, seen = Slow(), []
+    device.go.set()
+    await device.__aenter__()
+    device.go.clear()
+    leaving = asyncio.create_task(device.__aexit__())
+    await asyncio.sleep(0.01)
+    entering = asyncio.create_task(enter(device, seen))
+    await asyncio.sleep(0.01)
+    device.go.set()
+    await asyncio.gather(leaving, entering)
+    assert device.calls == ["opening", "open", "closing", "closed"] * 2
+
+
+async def test_one_who_waits_and_gives_up_leaves_it_to_the_others():
+    device, seen = Slow(), []
+    first, second = (asyncio.create_task(enter(device, seen)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    device.go.set()
+    await asyncio.wait([first, second])
+    assert first.cancelled()
+    assert device.calls == ["opening", "opening", "open", "closing", "closed"]
+    async with device:
+        pass
+    assert device.calls[5:] == device.calls[1:5]
 
 
 # --- in a thread ----------------------------------------------------------------------------------------------------

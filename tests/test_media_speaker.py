@@ -137,6 +137,60 @@ async def test_what_was_played_too_early_is_refused_and_not_played_too_fast(monk
             pass
 
 
+async def test_one_that_was_lost_is_opened_again_without_what_nobody_heard(monkeypatch):
+    sounddevice = Sounddevice(rate_hz=24_000).plug(monkeypatch)
+    speaker = Speaker(fade_ms=5)
+    async with speaker:
+        speaker.play(audio(np.ones(24_000)))
+        for _ in range(20):
+            sounddevice.streams[0].play()
+        sounddevice.streams[0].unplug()
+        with pytest.raises(live.DeviceLost):
+            await speaker.wait_played()
+    assert speaker.stats.played_s == pytest.approx(0.2)
+    assert speaker.stats.discarded_s == pytest.approx(0.8)
+    assert speaker.queued_s == 0
+    # the next one is another device
+    sounddevice.rate_hz, sounddevice.stereo_only = 48_000, True
+    async with speaker:
+        assert (speaker.rate_hz, speaker.channels) == (48_000, 2)
+        assert speaker.played_ms == pytest.approx(170), "30 ms were under way"
+        assert not sounddevice.streams[-1].play().any()
+        speaker.play(audio(np.full(4_800, 1_000), turn=2))
+        speaker.finish()
+        assert speaker.queued_s == pytest.approx(0.2, abs=0.001)
+        assert speaker.stats.played_s == pytest.approx(0.2)
+        assert speaker.stats.discarded_s == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("wait", [Speaker.wait_played, lambda speaker: anext(aiter(speaker.follow(endless())))])
+async def test_closing_it_is_no_cancellation_of_those_who_still_listen(sounddevice, wait):
+    """Whoever awaited such a task would take it for the end of their own."""
+    async with Speaker() as speaker:
+        speaker.play(audio(np.ones(480)))
+        listening = asyncio.create_task(wait(speaker))
+        await asyncio.sleep(0.01)
+    with pytest.raises(live.ConfigError, match="closed meanwhile"):
+        await listening
+
+
+async def test_one_that_cannot_be_used_as_it_is_is_closed_again(monkeypatch):
+    sounddevice = Sounddevice(rate_hz=48_000).plug(monkeypatch)
+    speaker = Speaker()
+    speaker.play(audio(np.ones(480)))  # at 24 kHz
+    with pytest.raises(live.ConfigError, match="after opening"):
+        async with speaker:
+            pass
+    assert sounddevice.streams[0].closed
+
+
+async def test_what_was_played_too_early_is_heard_if_the_device_is_as_expected(sounddevice):
+    speaker = Speaker()
+    speaker.play(audio(np.ones(240)))
+    async with speaker:
+        assert sounddevice.streams[0].play().all()
+
+
 async def test_without_the_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "gemini-live\[audio\]"'):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -252,6 +253,33 @@ async def test_a_session_takes_pixels_and_shows_the_newest():
         assert [entry.kind for entry in heard.log.entries] == ["video", "video", "text"]
         for jpeg, colour in zip(heard.images, (RED, BLUE), strict=True):
             assert np.abs(middle(jpeg).astype(int) - colour).max() <= 4
+
+
+@pytest.mark.parametrize("given", [None, "frame.jpg", [[1, 2]], SimpleNamespace(mode="RGB")])
+async def test_what_is_no_image_is_refused_with_what_is_one(given):
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        with pytest.raises(TypeError, match=r"uint8.*JPEG or PNG"):
+            await session.send_video(given)
+        with pytest.raises(TypeError, match=r"uint8.*JPEG or PNG"):
+            session.feed_video(given)
+
+
+async def test_pixels_may_come_in_any_form_that_numpy_takes():
+    """Of other libraries by their buffer, or by what they make of themselves."""
+    pixels = plain(RED, 40, 50)
+
+    class Tensor:
+        ndim = 3
+
+        def __array__(self, dtype=None, copy=None):
+            return pixels
+
+    assert Jpeg().encode(memoryview(pixels)) == Jpeg().encode(Tensor()) == Jpeg().encode(pixels)
+    async with emulator.Emulator() as server:
+        async with live.connect("gemini-3.8-live", endpoint=server.url, auth="key") as session:
+            await session.send_video(memoryview(pixels))
+        (image,) = server.ledger.sessions[0].images
+        assert np.abs(middle(image).astype(int) - RED).max() <= 4
 
 
 async def test_a_session_says_which_pictures_it_dropped():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import tracemalloc
 import wave
 
 import numpy as np
@@ -137,13 +138,31 @@ def test_what_follows_the_samples_is_no_sound(streamed):
         (wav_bytes(np.zeros(4, np.int16), bits=12), "12-bit"),
         (wav_bytes(np.zeros((4, 0), np.int16)), "0 channels"),
         (wav_bytes(np.zeros(4, np.int16), rate_hz=0), "0 samples per second"),
+        (wav_bytes(np.zeros(4, np.int16), rate_hz=4_000), "4,000 samples per second.*8,000 to 192,000"),
+        (wav_bytes(np.zeros(4, np.int16), rate_hz=400_000), "400,000 samples per second"),
+        (wav_bytes(np.zeros((4, 65), np.int16)), "65 channels.*1 to 64"),
+        (wav_bytes(np.zeros(4, np.uint8), tag=7), "kind 7.*ffmpeg"),
         (b"RIFF\0\0\0\0WAVEdata\4\0\0\0abcd", "what its samples are"),
+        (b"RIFF\0\0\0\0WAVEjunk\xff\xff\xff\xff", "ends before"),
+        (b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\xff", "ends before"),
     ],
 )
 async def test_what_is_no_such_file_is_refused_with_what_is_one(tmp_path, data, words):
     (tmp_path / "a.wav").write_bytes(data)
     with pytest.raises(live.ConfigError, match=words):
         await WavSource(tmp_path / "a.wav").stream_to(Sink())
+
+
+async def test_a_damaged_length_costs_no_memory(tmp_path):
+    """Four bytes of a file must not be able to ask for four gigabytes."""
+    (tmp_path / "a.wav").write_bytes(b"RIFF\0\0\0\0WAVEjunk\xff\xff\xff\xff" + bytes(1_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(live.ConfigError):
+            await WavSource(tmp_path / "a.wav").stream_to(Sink())
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):

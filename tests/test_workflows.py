@@ -97,6 +97,12 @@ def test_what_holds_rights_runs_nothing_of_the_tree():
                 assert not list(commands(job)), (path.name, name)
 
 
+def test_the_sound_server_is_there_before_the_tests():
+    """Without it the tests of the real sound path are skipped, and nothing fails."""
+    run = list(commands(jobs(ROOT / ".github" / "workflows" / "ci.yml")["test"]))
+    assert run.index("make sound") < run.index("make test-python")
+
+
 def test_each_platform_of_a_release_has_a_job():
     wheel = jobs(ROOT / ".github" / "workflows" / "ci.yml")["wheel"]
     assert len(re.findall(r"- \{ name: ", wheel)) == len(files.PLATFORMS)

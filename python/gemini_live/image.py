@@ -29,13 +29,19 @@ def encode_image(given: Buffer | npt.NDArray[Any] | Blob | SupportsModelDump, mi
     """Frame the bytes of an image file.
 
     Raises:
-        TypeError: not bytes.
+        TypeError: neither bytes nor pixels.
         ValueError: an empty image, or of a kind that must be named.
     """
     blob = blob_from(given, "image")
     image = cast("Buffer", given) if blob is None else blob.data
     mime_type = mime_type if blob is None else blob.mime_type
-    view = memoryview(image)
+    try:
+        view = memoryview(image)
+    except TypeError:
+        raise TypeError(
+            "an image is given as uint8 pixels in an array, or as the bytes of a JPEG or PNG file, not as "
+            f"{type(given).__name__}; numpy.asarray makes pixels of an RGB picture of Pillow"
+        ) from None
     if view.ndim != 1 or view.itemsize != 1:
         raise TypeError(f"an image is given as JPEG or PNG bytes, not as an array of shape {view.shape}")
     start = bytes(view[:8])

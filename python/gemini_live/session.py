@@ -307,12 +307,18 @@ class Session:
             source: one of `gemini_live.media`, or an object of your own like them (`media.Source`).
 
         Raises:
+            TypeError: not a source.
             DeviceLost: the device stopped in the middle: it was unplugged, say.
             DeviceError: the device cannot be used, or gives nothing.
             ModuleNotFoundError: the device's extra is missing; the error names it.
             SessionClosed: the session has ended, and not by being closed under the running stream.
         """
         self._check_open()
+        if not callable(getattr(source, "stream_to", None)) or not hasattr(source, "kind"):
+            raise TypeError(
+                "a source is one of gemini_live.media, such as a Microphone, or an object of your own with `kind` and "
+                f"`stream_to`, not {type(source).__name__}"
+            )
         try:
             await source.stream_to(self)
             self._check_open()

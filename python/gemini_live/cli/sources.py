@@ -23,7 +23,6 @@ __all__ = ["FRAMES_PER_S", "Film", "Picture", "Source", "Sources", "Speech", "re
 FRAMES_PER_S: Final = 1
 """The service looks at no more."""
 _BLOCKS_PER_S: Final = 50
-_SLOWEST_HZ, _FASTEST_HZ = 8_000, 192_000
 """What a session takes."""
 
 _NAMED: Final = {
@@ -228,16 +227,9 @@ def _speech(path: Path) -> Speech:
         # a file that was cut off has less than it says, and one that was written into a pipe does not say
         data = file.read() if layout.frames is None else file.read(layout.frames * layout.bytes_per_frame)
     samples = samples_from(data[: len(data) - len(data) % layout.bytes_per_frame], layout)
-    rate_hz = layout.rate_hz
-    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
-        raise CommandError(
-            f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
-            f"ffmpeg -i {path} -ar 16000 converted.wav",
-            Exit.FILE,
-        )
     if len(samples) == 0:
         raise CommandError(f"{path} holds no samples; record something into it first", Exit.FILE)
-    return Speech(samples, rate_hz)
+    return Speech(samples, layout.rate_hz)
 
 
 def _film(path: Path) -> Film:

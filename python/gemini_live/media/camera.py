@@ -41,7 +41,7 @@ class _OpenCvSource(FrameSource):
     def _retrieved(self) -> Frame | None:
         frame: Frame
         taken, frame = self._capture.retrieve()
-        return frame if taken else None
+        return frame if taken and frame.size else None
 
     def _close_device(self) -> None:
         if self._capture is not None:
@@ -105,18 +105,19 @@ class Camera(_OpenCvSource):
         failing_since: float | None = None
         while not self._halt.is_set():
             asked_at = self._asked_at = time.monotonic()
-            if not self._capture.grab():
-                failing_since = failing_since or asked_at
-                if asked_at - failing_since > self._patience_s / 2:
-                    raise DeviceLost(self.name, "gives no pictures any more; it was unplugged, or stopped")
-                if self._wait_until(asked_at + 0.05):
-                    break
-                continue
-            failing_since = None
-            if asked_at >= due_at:
+            taken = self._capture.grab()
+            if taken and asked_at >= due_at:
                 frame = self._retrieved()
                 if frame is not None:
                     return frame
+                taken = False
+            if taken:
+                failing_since = None
+            else:
+                failing_since = failing_since or asked_at
+                if asked_at - failing_since > self._patience_s / 2:
+                    raise DeviceLost(self.name, "gives no pictures; it was unplugged, or another program took it")
+                self._wait_until(asked_at + 0.05)
         return None
 
 

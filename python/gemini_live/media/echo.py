@@ -68,7 +68,7 @@ class EchoCanceller:
     sound, in the devices' threads.
 
     Args:
-        player: the loudspeaker, which must be opened first; it can have one canceller.
+        player: the loudspeaker; it can have one canceller.
         rate_hz: of the microphone: a multiple of 100.
         noise_suppression: take steady noise away as well.
         gain_control: level loud and soft voices.
@@ -81,9 +81,8 @@ class EchoCanceller:
     def __init__(
         self, player: Player, *, rate_hz: int, noise_suppression: bool = False, gain_control: bool = False
     ) -> None:
-        for rate, whose in ((rate_hz, "microphone"), (player.rate_hz, "loudspeaker")):
-            if rate <= 0 or rate % 100:
-                raise ConfigError(f"10 ms of the {whose}'s {rate} Hz are no whole number of samples", path="rate_hz")
+        self._near = _Frames("microphone", rate_hz, 1)
+        self._far = _Frames("loudspeaker", player.rate_hz, player.channels)
         self._rtc = require("livekit.rtc", "echo")
         self._processing = self._rtc.AudioProcessingModule(
             echo_cancellation=True,
@@ -93,14 +92,16 @@ class EchoCanceller:
         )
         self._player = player
         self._rate_hz = rate_hz
-        self._near = _Frames(rate_hz, 1)
-        self._far = _Frames(player.rate_hz, player.channels)
         self._delay_ms = -1
         self._lock = threading.Lock()  # the two devices have a thread each
         player.tap = self._played
 
     def _played(self, samples: memoryview) -> None:
         """In the loudspeaker's thread: this is about to be heard."""
+        if (self._far.rate_hz, self._far.channels) != (self._player.rate_hz, self._player.channels):
+            self._far = _Frames(
+                "loudspeaker", self._player.rate_hz, self._player.channels
+            )  # it was opened since, perhaps anew
         for frame in self._far.cut(samples):
             with self._lock:
                 self._processing.process_reverse_stream(self._frame(frame, self._far))
@@ -128,9 +129,15 @@ class EchoCanceller:
 
 
 class _Frames:
-    """Blocks of any size → pieces of 10 ms; the rest waits for the next."""
+    """Blocks of any size → pieces of 10 ms; the rest waits for the next.
 
-    def __init__(self, rate_hz: int, channels: int) -> None:
+    Raises:
+        ConfigError: a rate that has no whole number of samples in 10 ms.
+    """
+
+    def __init__(self, device: str, rate_hz: int, channels: int) -> None:
+        if rate_hz <= 0 or rate_hz % 100:
+            raise ConfigError(f"10 ms of the {device}'s {rate_hz} Hz are no whole number of samples", path="rate_hz")
         self.rate_hz = rate_hz
         self.channels = channels
         self._size = rate_hz // 100 * channels * 2

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
 from gemini_live.errors import ConfigError, DeviceError, DeviceLost
-from gemini_live.media.source import OpenedOnDemand
+from gemini_live.media.source import OpenedOnDemand, in_thread
 from gemini_live.media.video import INTERVAL_S, Jpeg
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class FrameSource(OpenedOnDemand):
         self._jpeg = jpeg or Jpeg()
         self._process = process
         self._patience_s = patience_s
+        self._thread: threading.Thread | None = None
         self._closing = False
         self._go = threading.Event()
         self._halt = threading.Event()
@@ -114,7 +115,7 @@ class FrameSource(OpenedOnDemand):
         self._asked_at = time.monotonic()
         try:
             self._open_device()
-            first = self._next_frame(0.0, time.monotonic())
+            first = self._first_frame()
             self._asked_at = None
             tell(self._opened, None)
             while self._go.wait() and not self._closing:
@@ -125,9 +126,18 @@ class FrameSource(OpenedOnDemand):
         except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits
             error = caught
         finally:
-            self._close_device()
+            try:
+                self._close_device()
+            except Exception as caught:  # noqa: BLE001 - it must not hide what was before, nor keep anybody waiting
+                error = error or caught
             for future in (self._opened, self._streamed, self._ended):
                 tell(future, error)
+
+    def _first_frame(self) -> Frame | None:
+        try:
+            return self._next_frame(0.0, time.monotonic())
+        except DeviceLost as lost:  # which it was not, as it has never been there
+            raise DeviceError(self.name, lost.reason) from None
 
     def _send_frames(self, frame: Frame | None) -> None:
         started_at = due_at = time.monotonic()
@@ -168,11 +178,13 @@ class FrameSource(OpenedOnDemand):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, future, error)
 
+        await self._let_go()
         self._closing = False
         self._go.clear()
         self._halt.clear()
         self._opened, self._ended = loop.create_future(), loop.create_future()
-        threading.Thread(target=self._run, args=(tell,), name=f"gemini-live {self.name}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(tell,), name=f"gemini-live {self.name}", daemon=True)
+        self._thread.start()
         try:
             async with asyncio.timeout(self._patience_s):
                 await asyncio.shield(self._opened)
@@ -183,6 +195,18 @@ class FrameSource(OpenedOnDemand):
             await self._close()
             raise
 
+    async def _let_go(self) -> None:
+        """Wait for the thread of the last time; two would release each other's device.
+
+        Raises:
+            DeviceError: it hangs.
+        """
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            await in_thread(lambda: thread.join(_GOODBYE_S), 2 * _GOODBYE_S)
+            if thread.is_alive():
+                raise DeviceError(self.name, "hangs since it was last used; plug it in anew, or use another one")
+
     async def _close(self) -> None:
         self._closing = True
         self._halt.set()
@@ -192,19 +216,21 @@ class FrameSource(OpenedOnDemand):
 
     async def stream_to(self, sink: Sink) -> None:
         """Send pictures until there are no more, or the session has ended."""
-        if self._sink is not None:
-            raise ConfigError(f"{self.name} is being streamed already; one at a time", path="source")
-        async with self:
-            self._streamed = streamed = asyncio.get_running_loop().create_future()
-            self._sink = sink
-            self._halt.clear()
-            self._go.set()
-            try:
-                await self._watch(streamed)
-            finally:
-                self._sink = None
-                self._halt.set()
-                await asyncio.wait([streamed], timeout=_GOODBYE_S)
+        with self._streamed_alone(self.name):
+            async with self:
+                await self._stream_to(sink)
+
+    async def _stream_to(self, sink: Sink) -> None:
+        self._streamed = streamed = asyncio.get_running_loop().create_future()
+        self._sink = sink
+        self._halt.clear()
+        self._go.set()
+        try:
+            await self._watch(streamed)
+        finally:
+            self._sink = None
+            self._halt.set()
+            await asyncio.wait([streamed], timeout=_GOODBYE_S)
 
     async def _watch(self, streamed: asyncio.Future[None]) -> None:
         while not streamed.done():

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["Microphone"]
 
 
+class _SessionEnded(Exception):  # noqa: N818 - it is none
+    """Takes the news out of the device's thread."""
+
+
 class Microphone(OpenedOnDemand):
     """A microphone of this machine.
 
     Args:
         device: its number or a part of its name, as ``python -m sounddevice`` lists them; by default the system's.
-        rate_hz: samples per second; by default the device's own, which the session resamples.
-        channels: to be opened; they are averaged.
+        rate_hz: samples per second, 8,000 to 192,000; by default the device's own, which the session resamples.
+        channels: to be opened, 1 to 64; they are averaged.
         block_ms: how much sound each callback brings, 1 to 500 ms.
         process: is given each block, ``float32`` (full scale ±1) of shape ``(n, channels)``, in the device's thread,
             and returns what is sent instead, of the same rate and of any length: an `EchoCanceller`, a `HalfDuplex`
@@ -40,7 +44,7 @@ class Microphone(OpenedOnDemand):
         overflows: how often the machine was too busy to take what the device had.
 
     Raises:
-        ConfigError: ``block_ms`` out of range.
+        ConfigError: ``rate_hz``, ``channels`` or ``block_ms`` out of range.
         DeviceError: when it is opened: there is no such device. While it is streamed: it gives nothing.
         DeviceLost: while it is streamed: it was unplugged, or stopped.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[audio]"``.
@@ -60,6 +64,12 @@ class Microphone(OpenedOnDemand):
     ) -> None:
         if not 1 <= block_ms <= 500:
             raise ConfigError(f"a block is 1 to 500 ms long, not {block_ms}", path="block_ms")
+        if rate_hz is not None and not 8_000 <= rate_hz <= 192_000:
+            raise ConfigError(
+                f"a microphone gives 8,000 to 192,000 samples per second, not {rate_hz:,}", path="rate_hz"
+            )
+        if not 1 <= channels <= 64:
+            raise ConfigError(f"a microphone has 1 to 64 channels, not {channels}", path="channels")
         self._device = device
         self._rate_hz = rate_hz
         self._channels = channels
@@ -109,23 +119,22 @@ class Microphone(OpenedOnDemand):
             return
         sent: npt.NDArray[Any] = block if self._process is None else self._process(block)
         if len(sent) and not sink.feed_audio(sent, rate_hz=self.rate_hz):
-            self._sink = None  # the session has ended
-            raise EOFError
+            self._sink = None
+            raise _SessionEnded
 
     async def stream_to(self, sink: Sink) -> None:
         """Send what is heard, until the session has ended."""
-        if self._sink is not None:
-            raise ConfigError(f"{self.name} is being streamed already; one at a time", path="source")
-        async with self:
-            stream = self._stream
-            assert stream is not None  # noqa: S101 - it is open
-            self._sink = sink
-            try:
-                await stream.start()
-                await self._watch(stream)
-            finally:
-                self._sink = None
-                await stream.stop()
+        with self._streamed_alone(self.name):
+            async with self:
+                stream = self._stream
+                assert stream is not None  # noqa: S101 - it is open
+                self._sink = sink
+                try:
+                    await stream.start()
+                    await self._watch(stream)
+                finally:
+                    self._sink = None
+                    await stream.stop()
 
     async def _watch(self, stream: SoundStream) -> None:
         began = False
@@ -133,7 +142,7 @@ class Microphone(OpenedOnDemand):
             blocks, of_nan = self._blocks, self._blocks_of_nan
             await asyncio.wait([stream.ended], timeout=self._patience_s)
             if stream.ended.done():
-                if isinstance(stream.failure, EOFError):
+                if isinstance(stream.failure, _SessionEnded):
                     return
                 if stream.failure is not None:
                     raise stream.failure

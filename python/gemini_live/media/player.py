@@ -111,6 +111,8 @@ class Player:
         self._answer = 0  # of the last piece that was read
         self._read = 0  # of that answer
         self._silent = 0  # since then
+        self._position = 0  # in all that was ever read, silence included
+        self._gaps: deque[tuple[int, int]] = deque()  # within that answer: where each ends, and its length
         self._finished = True  # nothing more of the last answer is to come
         self._dry = False  # and yet the queue is empty
         self._read_before = 0  # of other answers
@@ -120,6 +122,9 @@ class Player:
         self._underrun = 0
         self._zeros = memoryview(b"")
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self.rate_hz = MODEL_RATE_HZ
+        self.channels = 1
+        self._bytes_per_s = MODEL_RATE_HZ * _BYTES_PER_SAMPLE
         self.set_device(rate_hz, channels)
 
     def set_device(self, rate_hz: int, channels: int) -> None:
@@ -128,19 +133,35 @@ class Player:
         Raises:
             ConfigError: a value out of range, or something waits to be played as it was said before.
         """
-        if self._queued:
-            raise ConfigError("something waits to be played at another rate; play it after opening", path="rate_hz")
         if not 8_000 <= rate_hz <= 192_000:
             raise ConfigError(
                 f"a loudspeaker takes 8,000 to 192,000 samples per second, not {rate_hz:,}", path="rate_hz"
             )
         if not 1 <= channels <= 64:
             raise ConfigError(f"a loudspeaker has 1 to 64 channels, not {channels}", path="channels")
+        bytes_per_frame = channels * _BYTES_PER_SAMPLE
+        bytes_per_s = rate_hz * bytes_per_frame
+        if (rate_hz, channels) != (self.rate_hz, self.channels):
+            if self._queued:
+                raise ConfigError("something waits to be played at another rate; play it after opening", path="rate_hz")
+            self._recount(bytes_per_s / self._bytes_per_s)
+            self._resampler = None
         self.rate_hz = rate_hz
         self.channels = channels
-        self._bytes_per_frame = channels * _BYTES_PER_SAMPLE
-        self._bytes_per_s = rate_hz * self._bytes_per_frame
+        self._bytes_per_frame = bytes_per_frame
+        self._bytes_per_s = bytes_per_s
         self._fade_bytes = round(rate_hz * self._fade_ms / 1000) * self._bytes_per_frame
+
+    def _recount(self, scale: float) -> None:
+        """Bytes of one device as bytes of another: they are the same time."""
+        with self._lock:
+            self._read = round(self._read * scale)
+            self._read_before = round(self._read_before * scale)
+            self._silent = round(self._silent * scale)
+            self._position = round(self._position * scale)
+            self._gaps = deque((round(end * scale), round(size * scale)) for end, size in self._gaps)
+            self._discarded = round(self._discarded * scale)
+            self._underrun = round(self._underrun * scale)
 
     # --- in ---
 
@@ -153,7 +174,7 @@ class Player:
 
         Raises:
             TypeError: not 16-bit samples.
-            ValueError: half a sample, or more than one channel.
+            ValueError: half a sample, more than one channel, or a rate below 8,000 or above 192,000.
         """
         turn = 0
         if isinstance(audio, ModelAudio):
@@ -211,11 +232,16 @@ class Player:
 
         What was read of the answer stays in `played_ms` until another one begins.
         """
+        self._cut(self._fade_bytes)
+
+    def _cut(self, fade_bytes: int) -> None:
         with self._feeding:
             self._resampler = None  # what it holds back belongs to what is forgotten
             with self._lock:
                 self._discarded += self._queued
-                rest = self._take(min(self._fade_bytes, self._queued)) if self._is_sounding() else b""
+                if self._pieces and self._answer and self._silent > self.latency_s * self._bytes_per_s:
+                    self._begin(self._pieces[0].answer)  # it is the one that is cut, and not the one before
+                rest = self._take(min(fade_bytes, self._queued)) if self._is_sounding() else b""
                 self._pieces.clear()
                 if rest:
                     self._pieces.append(_Piece(self._answer, self._faded(rest).data.cast("B")))
@@ -261,10 +287,12 @@ class Player:
 
         Raises:
             TypeError: other samples than ``int16``, in which these would be noise.
-            ValueError: another number of channels than the player's.
+            ValueError: another number of channels than the player's, or half a sample.
         """
         target = self._bytes_of(out)
         size = len(target)
+        if size % self._bytes_per_frame:
+            raise ValueError(f"{size} bytes are no whole number of frames of {self.channels} 16-bit samples")
         filled = 0
         with self._lock:
             while filled < size and self._pieces:
@@ -275,6 +303,7 @@ class Player:
                 target[filled:] = self._zeros[filled:size]
                 self._silent += size - filled
                 self._gap += size - filled
+                self._position += size - filled
         if self.tap is not None:
             self.tap(target)
         return filled
@@ -302,10 +331,11 @@ class Player:
         end = piece.start + count
         target[filled : filled + count] = piece.data[piece.start : end]
         if piece.answer != self._answer:
-            self._answer = piece.answer
-            self._read_before += self._read
-            self._read = 0
+            self._begin(piece.answer)
+        elif self._silent:
+            self._end_gap()
         self._read += count
+        self._position += count
         self._silent = 0
         self._queued -= count
         piece.start = end
@@ -316,6 +346,29 @@ class Player:
                 self._gap = 0
                 self._wake()
         return count
+
+    def _begin(self, answer: int) -> None:
+        if answer != self._answer:
+            self._answer = answer
+            self._read_before += self._read
+            self._read = 0
+            self._gaps.clear()
+
+    def _end_gap(self) -> None:
+        """Keep its place for as long as the device may hold a part of it."""
+        self._gaps.append((self._position, self._silent))
+        heard = self._position - self.latency_s * self._bytes_per_s
+        while self._gaps[0][0] < heard:
+            self._gaps.popleft()
+
+    def _under_way(self) -> float:
+        """Bytes of the answer that the device has read and not played yet."""
+        held = self.latency_s * self._bytes_per_s
+        heard = self._position - held
+        silence = float(self._silent)
+        for end, size in self._gaps:
+            silence += max(0.0, end - max(heard, end - size))
+        return max(0.0, held - silence)
 
     def read(self, samples: int) -> bytes:
         """The next so many samples per channel, as bytes; silence where there is nothing to play."""
@@ -333,8 +386,7 @@ class Player:
         the user cut in.
         """
         with self._lock:
-            under_way = max(0.0, self.latency_s - self._silent / self._bytes_per_s)
-            return max(0.0, self._read / self._bytes_per_s - under_way) * 1000
+            return max(0.0, self._read - self._under_way()) / self._bytes_per_s * 1000
 
     @property
     def queued_s(self) -> float:
@@ -371,12 +423,18 @@ class Player:
         """Wait until everything that was given has been heard, or was cleared."""
         self.finish()
         drained = asyncio.Event()
+        waiter = asyncio.get_running_loop(), drained
         with self._lock:
             if not self._queued:
                 drained.set()
             else:
-                self._waiting.append((asyncio.get_running_loop(), drained))
-        await drained.wait()
+                self._waiting.append(waiter)
+        try:
+            await drained.wait()
+        finally:
+            with self._lock:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
         await asyncio.sleep(max(0.0, self.latency_s - self._silent / self._bytes_per_s))
 
     def _wake(self) -> None:

@@ -80,7 +80,11 @@ class SoundStream:
             ModuleNotFoundError: the extra is missing.
         """
         self._sounddevice = require("sounddevice", "audio", system_package="libportaudio2")
-        await self._patiently(self._open, _STARTING_S)
+        try:
+            await self._patiently(self._open, _STARTING_S)
+        except BaseException:
+            await self.close()  # what is opened for nobody any more would be kept from the next one
+            raise
 
     async def start(self) -> None:
         """Let the callback be called.
@@ -102,11 +106,10 @@ class SoundStream:
             await self._patiently(self._stream.abort, _GOODBYE_S)
 
     async def close(self) -> None:
-        """Give the device back."""
+        """Give the device back, as soon as it has been opened."""
         self._running = False
-        if self._stream is not None:
-            with contextlib.suppress(DeviceError):
-                await self._patiently(self._stream.close, _GOODBYE_S)
+        with contextlib.suppress(DeviceError):
+            await self._patiently(self._close, _GOODBYE_S)
 
     async def _patiently(self, call: Callable[[], None], patience_s: float) -> None:
         def alone() -> None:
@@ -133,14 +136,29 @@ class SoundStream:
         if not most:
             raise DeviceError(self.name, f"has no {self._direction}; `python -m sounddevice` lists the devices")
         try:
-            self._stream = self._made_with(min(self.channels, most))
-        except self._sounddevice.PortAudioError:
-            if self.channels == min(2, most):
+            self._stream = self._made_with(min(self.channels, most), min(2, most))
+        except self._sounddevice.PortAudioError as error:
+            own_hz = round(found["default_samplerate"])
+            if self.rate_hz == own_hz:
                 raise
-            self._stream = self._made_with(min(2, most))
+            raise DeviceError(
+                self.name, f"{error}; asked for {self.rate_hz:,} Hz, while its own is {own_hz:,} Hz"
+            ) from error
         self.channels = self._stream.channels
 
-    def _made_with(self, channels: int) -> Any:  # noqa: ANN401 - the library is not typed
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def _made_with(self, channels: int, otherwise: int) -> Any:  # noqa: ANN401 - the library is not typed
+        try:
+            return self._made(channels)
+        except self._sounddevice.PortAudioError:
+            if channels == otherwise:
+                raise
+            return self._made(otherwise)
+
+    def _made(self, channels: int) -> Any:  # noqa: ANN401 - likewise
         recording = self._direction == "input"
         kind = self._sounddevice.InputStream if recording else self._sounddevice.RawOutputStream
         return kind(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
+from gemini_live.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Self
 
     import numpy.typing as npt
@@ -57,24 +60,52 @@ class Source(Protocol):
 
 
 class OpenedOnDemand(ABC):
-    """An asynchronous context manager that may be entered several times; the last to leave closes it."""
+    """An asynchronous context manager that may be entered several times; the last to leave closes it.
 
-    _entered = 0
+    Whoever comes while it is being opened, or closed, waits until that is done.
+    """
+
+    _entered = 0  # by so many, the waiting ones included
+    _is_open = False
+    _is_streamed = False
+    _door: asyncio.Lock | None = None
 
     async def __aenter__(self) -> Self:
+        if self._door is None:
+            self._door = asyncio.Lock()
         self._entered += 1
-        if self._entered == 1:
-            try:
-                await self._open()
-            except BaseException:
-                self._entered = 0
-                raise
+        try:
+            async with self._door:
+                if not self._is_open:
+                    await self._open()
+                    self._is_open = True
+        except BaseException:
+            self._entered -= 1
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._entered -= 1
-        if self._entered == 0:
-            await self._close()
+        assert self._door is not None  # noqa: S101 - it was entered
+        async with self._door:
+            if self._entered == 0 and self._is_open:
+                self._is_open = False
+                await self._close()
+
+    @contextlib.contextmanager
+    def _streamed_alone(self, name: str) -> Generator[None]:
+        """Keep a second stream away, from before the source is opened.
+
+        Raises:
+            ConfigError: there is one already, which would get what the other should have had.
+        """
+        if self._is_streamed:
+            raise ConfigError(f"{name} is being streamed already; one at a time", path="source")
+        self._is_streamed = True
+        try:
+            yield
+        finally:
+            self._is_streamed = False
 
     @abstractmethod
     async def _open(self) -> None: ...

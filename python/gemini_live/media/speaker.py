@@ -23,6 +23,8 @@ __all__ = ["Speaker"]
 class Speaker(Player, OpenedOnDemand):
     """A loudspeaker of this machine: a `Player` that is heard for as long as the ``async with`` block lasts.
 
+    What nobody has heard at the end of the block is discarded; the loudspeaker may be opened again.
+
     ::
 
         async with Speaker() as speaker:
@@ -39,7 +41,7 @@ class Speaker(Player, OpenedOnDemand):
         patience_s: a loudspeaker that asks for nothing for so long is given up.
 
     Raises:
-        ConfigError: ``block_ms`` or ``fade_ms`` out of range.
+        ConfigError: an argument out of range.
         DeviceError: when it is opened: there is no such device.
         DeviceLost: from `follow` and `wait_played`: it was unplugged, or stopped.
         ModuleNotFoundError: the extra is missing: ``pip install "gemini-live[audio]"``.
@@ -57,7 +59,7 @@ class Speaker(Player, OpenedOnDemand):
     ) -> None:
         if not 1 <= block_ms <= 500:
             raise ConfigError(f"a block is 1 to 500 ms long, not {block_ms}", path="block_ms")
-        super().__init__(rate_hz or MODEL_RATE_HZ, channels=channels, fade_ms=fade_ms)
+        super().__init__(MODEL_RATE_HZ if rate_hz is None else rate_hz, channels=channels, fade_ms=fade_ms)
         self._device = device
         self._rate_asked_hz = rate_hz
         self._block_ms = block_ms
@@ -81,8 +83,8 @@ class Speaker(Player, OpenedOnDemand):
             callback=self._asked,
         )
         await stream.open()
-        self.set_device(stream.rate_hz, stream.channels)
         try:
+            self.set_device(stream.rate_hz, stream.channels)
             await stream.start()
         except BaseException:
             await stream.close()
@@ -97,6 +99,7 @@ class Speaker(Player, OpenedOnDemand):
             self._watching = None
         if self._stream is not None:
             await self._stream.close()
+        self._cut(fade_bytes=0)
 
     def _asked(self, out: Any, _status: object) -> None:  # noqa: ANN401 - a buffer of the library's
         self._callbacks += 1
@@ -119,7 +122,7 @@ class Speaker(Player, OpenedOnDemand):
 
         Raises:
             DeviceLost: it never will be.
-            ConfigError: the loudspeaker is not open.
+            ConfigError: the loudspeaker is not open, or was closed meanwhile.
         """
         await self._unless_lost(super().wait_played())
 
@@ -128,7 +131,7 @@ class Speaker(Player, OpenedOnDemand):
 
         Raises:
             DeviceLost: the loudspeaker is gone.
-            ConfigError: it is not open.
+            ConfigError: it is not open, or was closed meanwhile.
         """
         iterator = aiter(events)
 
@@ -153,6 +156,8 @@ class Speaker(Player, OpenedOnDemand):
             if not done:
                 task.cancel()
                 await asyncio.wait([task])
-        if not done and not watching.cancelled():
-            raise DeviceLost(self.name, watching.result())
-        return task.result()
+        if done:
+            return task.result()
+        if watching.cancelled():
+            raise ConfigError("the loudspeaker was closed meanwhile", path="speaker")
+        raise DeviceLost(self.name, watching.result())

@@ -102,6 +102,7 @@ def checked_pixels(pixels: npt.NDArray[Any], order: PixelOrder) -> Pixels:
     """
     if order not in ("rgb", "bgr"):
         raise ValueError(f"the order of colours is 'rgb' or 'bgr', not {order!r}")
+    pixels = np.asarray(pixels)  # what others call an array
     if pixels.dtype != np.uint8:
         scale = ": multiply by 255 and convert" if pixels.dtype.kind == "f" else ""
         raise TypeError(f"the pixels of an image are uint8, 0 to 255, not {pixels.dtype}{scale}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["WavFormat", "WavSource", "read_format", "samples_from"]
 
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # of mmreg.h
+_FORMAT_BYTES = 40  # the longest kind of format
 _BLOCKS_PER_S = 50
 
 
@@ -67,7 +68,8 @@ def read_format(file: BinaryIO, name: str) -> WavFormat:
         mark, size = head[:4], int.from_bytes(head[4:], "little")
         if mark == b"data":
             break
-        body = file.read(size + size % 2)  # chunks are padded to even lengths
+        body = file.read(min(size, _FORMAT_BYTES))
+        _skip(file, size + size % 2 - len(body))  # chunks are padded to even lengths
         if mark == b"fmt " and len(body) >= 16:
             tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", body)
             if tag == _EXTENSIBLE and len(body) >= 26:
@@ -82,11 +84,26 @@ def read_format(file: BinaryIO, name: str) -> WavFormat:
             f"32 and 64: ffmpeg -i {name} -c:a pcm_s16le speech.wav",
             path="path",
         )
-    if not channels or not rate_hz:
-        raise ConfigError(f"{name} has {channels} channels of {rate_hz} samples per second", path="path")
+    if not 8_000 <= rate_hz <= 192_000:
+        raise ConfigError(
+            f"{name} has {rate_hz:,} samples per second, speech has 8,000 to 192,000; convert it: "
+            f"ffmpeg -i {name} -ar 16000 speech.wav",
+            path="path",
+        )
+    if not 1 <= channels <= 64:
+        raise ConfigError(
+            f"{name} has {channels} channels, speech has 1 to 64; convert it: ffmpeg -i {name} -ac 1 speech.wav",
+            path="path",
+        )
     width = bits // 8
     frames = None if size == 0xFFFF_FFFF else size // (channels * width)
     return WavFormat(rate_hz=rate_hz, channels=channels, width=width, floats=tag == _FLOAT, frames=frames)
+
+
+def _skip(file: BinaryIO, size: int) -> None:
+    """Read on without keeping it: a pipe cannot be wound, and a damaged file may claim gigabytes."""
+    while size > 0 and (passed := len(file.read(min(size, 65_536)))):
+        size -= passed
 
 
 def samples_from(data: bytes, kind: WavFormat) -> npt.NDArray[Any]:
@@ -106,7 +123,8 @@ class WavSource(OpenedOnDemand):
         path: of the file.
 
     Raises:
-        ConfigError: when it is opened: not a WAV file of integers or floats.
+        ConfigError: when it is opened: not a WAV file of integers or floats, or of a rate or a number of channels that
+            `Session.send_audio` does not take.
         OSError: when it is opened: it cannot be read.
     """
 
@@ -158,16 +176,20 @@ class WavSource(OpenedOnDemand):
 
     async def stream_to(self, sink: Sink) -> None:
         """Send what is left of the file in pieces of 20 ms, each as soon as it would have been spoken."""
-        async with self:
-            ticker = Ticker.of_this_loop()
-            rate_hz = self.format.rate_hz
-            # 20 ms are no whole number of samples at every rate
-            edges = [round(block * rate_hz / _BLOCKS_PER_S) for block in range(_BLOCKS_PER_S + 1)]
-            second_at = asyncio.get_running_loop().time()
-            while len(second := await asyncio.to_thread(self._read_second)):
-                for start, end in pairwise(edges):
-                    block = second[start:end]
-                    if len(block):
-                        await ticker.until(second_at + (start + len(block)) / rate_hz)
-                        await sink.send_audio(block, rate_hz=rate_hz)
-                second_at += 1.0
+        with self._streamed_alone(self._path.name):
+            async with self:
+                await self._stream_to(sink)
+
+    async def _stream_to(self, sink: Sink) -> None:
+        ticker = Ticker.of_this_loop()
+        rate_hz = self.format.rate_hz
+        # 20 ms are no whole number of samples at every rate
+        edges = [round(block * rate_hz / _BLOCKS_PER_S) for block in range(_BLOCKS_PER_S + 1)]
+        second_at = asyncio.get_running_loop().time()
+        while len(second := await asyncio.to_thread(self._read_second)):
+            for start, end in pairwise(edges):
+                block = second[start:end]
+                if len(block):
+                    await ticker.until(second_at + (start + len(block)) / rate_hz)
+                    await sink.send_audio(block, rate_hz=rate_hz)
+            second_at += 1.0
