@@ -8,6 +8,7 @@ import threading
 import time
 import wave
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,14 @@ async def test_a_file_is_heard_whole_and_its_end_is_told(speech):
         heard = server.ledger.sessions[0]
         assert len(heard.audio) == 4_000
         assert heard.log.entries[-1].kind == "audio_stream_end"
+
+
+@pytest.mark.parametrize("no_source", ["speech.wav", Path("speech.wav"), b"\0\0", WavSource, None])
+async def test_what_is_no_source(no_source):
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        with pytest.raises(TypeError, match=r"stream takes a source, such as WavSource\(path\) or Microphone\(\)"):
+            await session.stream(no_source)
+        assert session.status is live.SessionStatus.CONNECTED
 
 
 async def test_with_marks_of_ones_own_no_end_is_told(speech):

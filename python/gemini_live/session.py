@@ -307,8 +307,11 @@ class Session:
             DeviceError: the device cannot be used, or gives nothing.
             ModuleNotFoundError: the device's extra is missing; the error names it.
             SessionClosed: the session has ended, and not by being closed under the running stream.
+            TypeError: not a source.
         """
         self._check_open()
+        if isinstance(source, type) or not hasattr(source, "stream_to"):
+            raise TypeError(f"stream takes a source, such as WavSource(path) or Microphone(), not {source!r:.80}")
         try:
             await source.stream_to(self)
             self._check_open()
