@@ -135,3 +135,34 @@ def test_a_new_connection_does_not_go_on_with_the_answer_that_was_cut(resumed):
     assert talk.owed_since == 9.0
     assert bool(talk.pending_calls) is resumed
     assert hear(talk, AUDIO) == [(2, 1)]
+
+
+COMPLETE = events.GenerationComplete()
+IN_PROGRESS = events.TurnComplete(interaction_status="IN_PROGRESS")
+CALL = events.ToolCall(calls=[FunctionCall(name="f", id="1")])
+
+
+@pytest.mark.parametrize(
+    ("said", "cut"),
+    [
+        ([], False),
+        ([AUDIO], True),
+        ([events.OutputTranscription(text="It")], True),
+        ([AUDIO, COMPLETE], False),  # turnComplete comes when it would have been played, but all of it is here
+        ([AUDIO, COMPLETE, events.TurnComplete(), AUDIO], True),
+        ([AUDIO, events.Interrupted()], False),  # nobody wants to hear the rest
+        ([AUDIO, COMPLETE, IN_PROGRESS], True),  # the model would have gone on by itself
+    ],
+)
+def test_an_answer_is_cut_if_some_of_it_had_not_come(said, cut):
+    talk = Conversation()
+    hear(talk, *said)
+    assert talk.connection_opened(9.0, resumed=True) is cut
+    assert talk.connection_opened(10.0, resumed=True) is False
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_an_answer_that_waits_for_a_call_goes_on_where_the_call_is_still_known(resumed):
+    talk = Conversation()
+    hear(talk, AUDIO, CALL)
+    assert talk.connection_opened(9.0, resumed=resumed) is not resumed

@@ -72,11 +72,25 @@ def test_a_config_error_may_be_about_nothing_in_particular():
 @pytest.mark.parametrize("kind", OF_A_CLOSE)
 def test_an_error_of_a_close_describes_it(kind):
     error = kind(CLOSED)
-    assert str(error) == (
+    assert str(error).removeprefix("the session has ended: ") == (
         "setup (setup), code 1007: No matching speaker voice found for name: alloy. "
         "choose another voice_name, such as Kore"
     )
     assert error.closed is CLOSED
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (CloseKind.REQUESTED, "close() was called, or its `async with` block was left"),
+        (CloseKind.HANDED_OVER, "hand_over() was called"),
+        (CloseKind.NETWORK, "network (open): reset"),
+    ],
+)
+def test_who_uses_a_session_that_has_ended_learns_who_ended_it(kind, words):
+    code = None if kind is CloseKind.NETWORK else 1000
+    error = SessionClosed(Closed(kind=kind, code=code, reason="reset" if code is None else ""))
+    assert str(error) == f"the session has ended: {words}"
 
 
 @pytest.mark.parametrize("kind", OF_A_CLOSE[:-1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import re
 
@@ -189,6 +190,15 @@ def test_a_parameter_that_cannot_be_declared(function, parameter, words):
 def test_what_is_no_tool(tool, words):
     with pytest.raises(live.ConfigError, match=words):
         connect(tool)
+
+
+@pytest.mark.parametrize("preset", [{"item": "a secret"}, {}])
+def test_a_partial_is_no_tool_because_the_model_could_set_what_it_presets(preset):
+    half = functools.partial(order, **preset)
+    for tool in (half, live.tool(name="order")(half)):
+        with pytest.raises(live.ConfigError, match=r"tool 'order': a functools\.partial .* give a method or") as caught:
+            connect(tool)
+        assert "secret" not in str(caught.value)
 
 
 def test_tools_is_a_list():

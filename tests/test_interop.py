@@ -339,6 +339,12 @@ def test_what_cannot_be_a_setup_at_all(given):
     assert caught.value.path == "setup"
 
 
+def test_a_setup_names_its_model_itself():
+    with pytest.raises(ConfigError, match="give the Setup alone, it names the model") as caught:
+        setup_from("m", Setup(model="m"))
+    assert caught.value.path == "config"
+
+
 def test_an_object_that_dumps_something_else():
     class Odd:
         def model_dump(self, *, exclude_none):

@@ -349,6 +349,31 @@ def test_the_handle_is_sent_and_the_answer_says_that_the_context_is_there():
     assert session.longest_gap_s == 1.25
 
 
+def test_a_reconnect_says_whether_an_answer_was_cut():
+    session = opened(HANDLE, AUDIO)
+    for cut in (True, False):  # the second time the model was silent
+        session.lose()
+        session.until_deadline()
+        session.dialled()
+        session.hear(READY)
+        assert session.events()[-1].answer_cut is cut
+
+
+@pytest.mark.parametrize(("index", "cut"), [(0, False), (1, True)])
+def test_an_answer_to_what_is_replayed_is_given_anew(index, cut):
+    update = {"newHandle": "h", "resumable": True, "lastConsumedClientMessageIndex": str(index)}
+    session = opened(transparent=True)
+    session.submit(b"a question")
+    session.hear(json.dumps({"sessionResumptionUpdate": update}).encode())
+    session.hear(AUDIO)
+    session.lose()
+    session.until_deadline()
+    session.dialled()
+    session.hear(READY)
+    (reconnected,) = [event for event in session.events() if isinstance(event, events.Reconnected)]
+    assert (reconnected.replayed, reconnected.answer_cut) == (1 - index, cut)
+
+
 def test_a_handle_is_kept_only_while_resumable():
     session = opened(HANDLE, b'{"sessionResumptionUpdate":{"newHandle":"h-2"}}')
     session.lose()

@@ -397,7 +397,7 @@ def test_sending_after_close_is_a_typed_error(network, name):
     async def run():
         async with connect() as session:
             pass
-        with pytest.raises(live.SessionClosed, match="requested") as caught:
+        with pytest.raises(live.SessionClosed, match=r"close\(\) was called") as caught:
             await SENDS[name](session)
         assert caught.value.closed.kind is live.CloseKind.REQUESTED
 

@@ -33,6 +33,7 @@ class Conversation:
     """
 
     __slots__ = (
+        "_all_has_come",
         "_interrupted_at",
         "_sequence",
         "_turn",
@@ -50,6 +51,7 @@ class Conversation:
         self.audio_discarded = 0
         self._turn = 1
         self._sequence = 0
+        self._all_has_come = False  # of the answer; its turnComplete follows when it would have been played
         self._interrupted_at: float | None = None
         self._turn_over_at: float | None = None  # and no speech was heard since
 
@@ -79,7 +81,9 @@ class Conversation:
                 self.turn_running = True
             case events.TurnComplete(interaction_status=status):
                 # an extended-thinking model goes on by itself
-                if status != "IN_PROGRESS":
+                if status == "IN_PROGRESS":
+                    self._all_has_come = False
+                else:
                     self._turn_over(now)
             case events.Interrupted():
                 if self.turn_running:
@@ -90,7 +94,9 @@ class Conversation:
                 for call_id in ids:
                     self.pending_calls.pop(call_id, None)
                 return
-            case events.WaitingForInput() | events.GenerationComplete():
+            case events.GenerationComplete():
+                self._all_has_come = True
+            case events.WaitingForInput():
                 pass
             case _:
                 return  # it is no answer
@@ -104,22 +110,29 @@ class Conversation:
         """What the user has just sent is answered, unless the service has stalled or the model chooses silence."""
         self.owed_since = now
 
-    def connection_opened(self, now: float, *, resumed: bool) -> None:
+    def connection_opened(self, now: float, *, resumed: bool) -> bool:
         """A new connection: it does not go on with an answer that was cut, and counts its silence from now.
 
         Args:
             now: this moment.
             resumed: the service still knows the conversation, and with it the calls.
+
+        Returns:
+            Whether some of an answer is missing that the user should have heard. While a call is pending that the
+            service still knows nothing is: the model goes on once it has the call's answer.
         """
+        if not resumed:
+            self.pending_calls.clear()
+        cut = self.turn_running and not self._all_has_come and self._interrupted_at is None and not self.pending_calls
         if self.turn_running:
             self._turn_over(now)
         if self.owed_since is not None:
             self.owed_since = now
-        if not resumed:
-            self.pending_calls.clear()
+        return cut
 
     def _turn_over(self, now: float) -> None:
         self.turn_running = False
+        self._all_has_come = False
         self._turn_over_at = now
         self._interrupted_at = None
         self._turn += 1

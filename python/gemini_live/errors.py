@@ -163,7 +163,14 @@ class SessionClosed(GeminiLiveError):  # noqa: N818 - a state, not a fault
     """
 
     def __init__(self, closed: Closed) -> None:
-        super().__init__(closed.describe())
+        match closed.kind.value:  # by its value, because nothing of the package lies below the errors
+            case "requested":
+                why = "close() was called, or its `async with` block was left"
+            case "handed_over":
+                why = "hand_over() was called"
+            case _:
+                why = closed.describe()
+        super().__init__(f"the session has ended: {why}")
         self.closed = closed
 
     def __reduce__(self) -> tuple[type[Self], tuple[Closed]]:

@@ -565,12 +565,16 @@ class Reconnected(Event, frozen=True, kw_only=True):
         attempts: dials that it took.
         context_restored: false means that the service has forgotten the conversation.
         replayed: messages that were sent again because the service's state did not contain them yet.
+        answer_cut: the model was in the middle of an answer, and does not go on with it: ask again. False if all of
+            the answer had come, if the user had cut in, while a tool call is pending, after whose answer the model goes
+            on, and if the question was sent again (Vertex AI), so that it is answered anew.
     """
 
     gap_s: float
     attempts: int
     context_restored: bool
     replayed: int = 0
+    answer_cut: bool = False
 
 
 class InputDropped(Event, frozen=True, kw_only=True):

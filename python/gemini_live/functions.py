@@ -7,6 +7,7 @@ parameters are JSON Schema, made by msgspec; the same hints then check every cal
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import re
 import textwrap
@@ -132,6 +133,13 @@ class Function:
         self._is_async = inspect.iscoroutinefunction(function)
         self.options: _Options = getattr(function, "__gemini_live_tool__", _Options())
         self.name = str(self.options.name or getattr(function, "__name__", ""))
+        if isinstance(function, functools.partial):
+            self.name = str(self.options.name or getattr(function.func, "__name__", ""))
+            # what it presets by name stays a parameter with another default; its docstring is that of partial itself
+            raise self._wrong(
+                "a functools.partial would let the model set what it presets; give a method or a function inside a "
+                "function, which know it"
+            )
         if inspect.isclass(function) or not _NAME.fullmatch(self.name):
             raise ConfigError(
                 f"tool {self.name or function!r}: not a name that the service takes; give a function, or name it with "

@@ -108,6 +108,10 @@ def setup_and_functions_from(
     if not isinstance(given, str):
         setup, functions = _setup(given, "setup")
     else:
+        if isinstance(config, Setup):  # which no type checker lets pass, but names like theirs suggest it
+            raise ConfigError(
+                "config is everything but the model: give the Setup alone, it names the model", path="config"
+            )
         fields = _fields_of({} if config is None else config, "config")
         if fields.get("model") is not None:
             raise ConfigError("the model is named twice, in config as well", path="config.model")

@@ -498,7 +498,7 @@ class Protocol:
         self._go(Trigger.READY)
         self._due_at = None
         self._open_at = now
-        self.conversation.connection_opened(now, resumed=self._resuming)
+        answer_cut = self.conversation.connection_opened(now, resumed=self._resuming)
         if not self._ever_open:
             self._ever_open = True
             self.outbox.connection_opened()
@@ -518,6 +518,8 @@ class Protocol:
                         attempts=self._attempts or 1,
                         context_restored=restored,
                         replayed=replayed,
+                        # what is replayed exactly is, with the question, answered anew
+                        answer_cut=answer_cut and not (self._by_index and replayed),
                     )
                 )
             )

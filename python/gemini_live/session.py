@@ -314,10 +314,10 @@ class Session:
             SessionClosed: the session has ended, and not by being closed under the running stream.
         """
         self._check_open()
-        if not callable(getattr(source, "stream_to", None)) or not hasattr(source, "kind"):
+        if isinstance(source, type) or not (hasattr(source, "kind") and callable(getattr(source, "stream_to", None))):
             raise TypeError(
-                "a source is one of gemini_live.media, such as a Microphone, or an object of your own with `kind` and "
-                f"`stream_to`, not {type(source).__name__}"
+                "stream takes a source, such as WavSource(path) or Microphone(), or an object of your own with `kind` "
+                f"and `stream_to`, not {source!r:.80}"
             )
         try:
             await source.stream_to(self)
