@@ -69,7 +69,9 @@ async def test_a_file_that_ends_in_the_middle_of_a_word_is_answered(speech):
         assert heard.log.entries[-1].kind == "activity_end"
 
 
-@pytest.mark.parametrize("no_source", ["speech.wav", Path("speech.wav"), b"\0\0", np.zeros(320, np.int16), WavSource, None])
+@pytest.mark.parametrize(
+    "no_source", ["speech.wav", Path("speech.wav"), b"\0\0", np.zeros(320, np.int16), WavSource, None]
+)
 async def test_what_is_no_source(no_source):
     async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
         with pytest.raises(TypeError, match=r"stream takes a source, such as WavSource\(path\) or Microphone\(\)"):
