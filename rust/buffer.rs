@@ -41,10 +41,12 @@ pub enum Fault {
     Raised(PyErr),
 }
 
-/// Borrow the buffer of `object`, which is called `role` in error messages, for the duration of `action`.
+/// Borrow the buffer of `object`, which is called `role` in error messages and holds `accepted`, for the duration of
+/// `action`.
 fn with_buffer<R>(
     object: &Bound<'_, PyAny>,
     role: &str,
+    accepted: Option<&str>,
     action: impl FnOnce(&ffi::Py_buffer) -> PyResult<R>,
 ) -> PyResult<R> {
     struct Held(ffi::Py_buffer);
@@ -62,22 +64,30 @@ fn with_buffer<R>(
         unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut held.0, ffi::PyBUF_RECORDS_RO) };
     if status != 0 {
         let raised = PyErr::fetch(object.py());
-        return Err(not_a_buffer(object, role, raised).into());
+        return Err(not_a_buffer(object, role, accepted, raised).into());
     }
     action(&held.0)
 }
 
 #[cold]
-fn not_a_buffer(object: &Bound<'_, PyAny>, role: &str, raised: PyErr) -> Fault {
+fn not_a_buffer(
+    object: &Bound<'_, PyAny>,
+    role: &str,
+    accepted: Option<&str>,
+    raised: PyErr,
+) -> Fault {
     let py = object.py();
     if raised.is_instance_of::<PyMemoryError>(py) || !raised.is_instance_of::<PyException>(py) {
         return Fault::Raised(raised);
     }
     // Exporters differ: no buffer at all is a TypeError, `datetime64` a ValueError, a column of objects a BufferError.
     Fault::Type(format!(
-        "{role} must be a buffer such as a NumPy array or bytes, not {}: {}",
+        "{role} must be a buffer such as a NumPy array or bytes, not {}: {}{}",
         type_name(object),
         raised.value(py),
+        accepted.map_or_else(String::new, |accepted| format!(
+            ". What is accepted: {accepted}"
+        )),
     ))
 }
 
@@ -216,9 +226,7 @@ impl Format {
         let is_foreign = format
             .first()
             .is_some_and(|order| *order == foreign || (*order == b'!' && foreign == b'>'));
-        let code = match format {
-            [b'@' | b'=' | b'<' | b'>' | b'!', code @ ..] | code => code,
-        };
+        let code = code_of(format);
         match (code, item_bytes, is_foreign) {
             (b"b", 1, _) => Ok(Self::I8),
             (b"B", 1, _) => Ok(Self::U8),
@@ -252,18 +260,25 @@ impl Format {
 
     /// Of bytes in an encoding of eight bits.
     fn companded(encoding: Encoding, format: &[u8], item_bytes: isize) -> Result<Self, Fault> {
-        match (encoding, format) {
+        match (encoding, code_of(format)) {
             (Encoding::MuLaw, b"B") => Ok(Self::MuLaw),
             (Encoding::ALaw, b"B") => Ok(Self::ALaw),
-            _ => Err(Fault::Type(format!(
+            (_, code) => Err(Fault::Type(format!(
                 "samples in mulaw or alaw are bytes, or an array of uint8, not of {}",
-                dtype_name(format, item_bytes)
+                dtype_name(code, item_bytes)
             ))),
         }
     }
 }
 
-/// What `NumPy` calls items of this format.
+/// A format without its byte order.
+fn code_of(format: &[u8]) -> &[u8] {
+    match format {
+        [b'@' | b'=' | b'<' | b'>' | b'!', code @ ..] | code => code,
+    }
+}
+
+/// What `NumPy` calls items of this code.
 #[cold]
 fn dtype_name(code: &[u8], item_bytes: isize) -> Cow<'_, str> {
     Cow::Borrowed(match (code, item_bytes) {
@@ -311,12 +326,12 @@ pub fn with_samples<R>(
     encoding: Encoding,
     action: impl FnOnce(&Samples<'_>) -> PyResult<R>,
 ) -> PyResult<R> {
-    with_buffer(block, "block", |view| {
+    with_buffer(block, "block", Some(ACCEPTED), |view| {
         let format = format_of(view);
         let samples = if encoding != Encoding::Pcm {
             Format::companded(encoding, format, view.itemsize)
                 .and_then(|format| Samples::of_array(view, format, layout))
-        } else if format == b"B" && is_plain_bytes(block) {
+        } else if format == b"B" && !says_uint8(block) {
             Samples::of_wire_bytes(view)
         } else {
             Format::parse(format, view.itemsize)
@@ -326,16 +341,30 @@ pub fn with_samples<R>(
     })
 }
 
-/// Whether `object` is `bytes`, `bytearray` or a `memoryview` of one, as opposed to an array of uint8 samples.
-fn is_plain_bytes(object: &Bound<'_, PyAny>) -> bool {
-    fn owns_bytes(object: &Bound<'_, PyAny>) -> bool {
-        object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>()
+/// Whether the unsigned bytes of `object` are said to be samples by what they belong to, an array of `NumPy` or of the
+/// module `array`. All other memory of bytes (`bytes`, `mmap`, what the callback of a raw stream of `PortAudio` is given,
+/// an array of something else seen as bytes by a `memoryview`) does not say what is in it, and is taken for what goes on
+/// the wire.
+fn says_uint8(object: &Bound<'_, PyAny>) -> bool {
+    fn is_array_of_bytes(owner: &Bound<'_, PyAny>) -> bool {
+        let py = owner.py();
+        let item_bytes = owner
+            .getattr(intern!(py, "dtype"))
+            .and_then(|dtype| dtype.getattr(intern!(py, "itemsize")))
+            .and_then(|item_bytes| item_bytes.extract::<usize>());
+        let code = || owner.getattr(intern!(py, "typecode"));
+        item_bytes.is_ok_and(|bytes| bytes == 1)
+            || code().is_ok_and(|code| code.eq("B").is_ok_and(|is_so| is_so))
     }
-    owns_bytes(object)
-        || object.is_instance_of::<PyMemoryView>()
-            && object
-                .getattr(intern!(object.py(), "obj"))
-                .is_ok_and(|owner| owns_bytes(&owner))
+    if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
+        false // as the next lines would say, after two exceptions
+    } else if object.is_instance_of::<PyMemoryView>() {
+        object
+            .getattr(intern!(object.py(), "obj"))
+            .is_ok_and(|owner| is_array_of_bytes(&owner))
+    } else {
+        is_array_of_bytes(object)
+    }
 }
 
 impl<'a> Samples<'a> {
@@ -590,7 +619,7 @@ pub fn with_writable_bytes<R>(
     samples: &Samples<'_>,
     action: impl FnOnce(&mut [u8]) -> PyResult<R>,
 ) -> PyResult<R> {
-    with_buffer(out, "out", |view| {
+    with_buffer(out, "out", None, |view| {
         if view.readonly != 0 {
             return Err(Fault::Buffer(format!("out is read-only: {}", type_name(out))).into());
         }
@@ -624,7 +653,7 @@ pub fn with_bytes<R>(
     if let Ok(bytes) = object.cast::<PyBytes>() {
         return action(bytes.as_bytes());
     }
-    let copy = with_buffer(object, role, |view| {
+    let copy = with_buffer(object, role, None, |view| {
         let flat = view.ndim == 1 || (view.ndim == 2 && axis(view, 1)?.0 == 1); // (n, 1): imencode of OpenCV before 4.5
         let length = contiguous_bytes(view).filter(|_| flat).ok_or_else(|| {
             Fault::Type(format!(
@@ -648,7 +677,7 @@ pub fn with_bytes<R>(
 
 /// Append the first `size` bytes of `buffer` to `bytes`.
 pub fn append_bytes(buffer: &Bound<'_, PyAny>, size: usize, bytes: &mut Vec<u8>) -> PyResult<()> {
-    with_buffer(buffer, "buffer", |view| {
+    with_buffer(buffer, "buffer", None, |view| {
         let length = contiguous_bytes(view).ok_or_else(|| {
             Fault::Type(format!(
                 "buffer must be contiguous bytes, not {}",

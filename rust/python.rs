@@ -109,6 +109,20 @@ impl Count {
     }
 }
 
+/// One of a few words, of which `requirement` says what they are.
+fn word<T>(
+    object: Borrowed<'_, '_, PyAny>,
+    requirement: &str,
+    meaning: impl FnOnce(&str) -> Option<T>,
+) -> PyResult<T> {
+    let Ok(word) = object.cast::<PyString>() else {
+        let given = object.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("{requirement}, not {given}")));
+    };
+    let word = word.to_str()?;
+    meaning(word).ok_or_else(|| PyValueError::new_err(format!("{requirement}, not {word:?}")))
+}
+
 impl FromPyObject<'_, '_> for Layout {
     type Error = PyErr;
 
@@ -117,13 +131,15 @@ impl FromPyObject<'_, '_> for Layout {
         if object.is(intern!(object.py(), "channels_last")) {
             return Ok(Self::ChannelsLast);
         }
-        match object.cast::<PyString>()?.to_str()? {
-            "channels_last" => Ok(Self::ChannelsLast),
-            "channels_first" => Ok(Self::ChannelsFirst),
-            other => Err(PyValueError::new_err(format!(
-                "layout must be \"channels_last\", (n, channels), or \"channels_first\", (channels, n), not {other:?}"
-            ))),
-        }
+        word(
+            object,
+            "layout must be \"channels_last\", (n, channels), or \"channels_first\", (channels, n)",
+            |word| match word {
+                "channels_last" => Some(Self::ChannelsLast),
+                "channels_first" => Some(Self::ChannelsFirst),
+                _ => None,
+            },
+        )
     }
 }
 
@@ -134,14 +150,16 @@ impl FromPyObject<'_, '_> for Encoding {
         if object.is(intern!(object.py(), "pcm")) {
             return Ok(Self::Pcm);
         }
-        match object.cast::<PyString>()?.to_str()? {
-            "pcm" => Ok(Self::Pcm),
-            "mulaw" => Ok(Self::MuLaw),
-            "alaw" => Ok(Self::ALaw),
-            other => Err(PyValueError::new_err(format!(
-                "encoding must be \"pcm\", \"mulaw\" or \"alaw\", not {other:?}"
-            ))),
-        }
+        word(
+            object,
+            "encoding must be \"pcm\", \"mulaw\" or \"alaw\"",
+            |word| match word {
+                "pcm" => Some(Self::Pcm),
+                "mulaw" => Some(Self::MuLaw),
+                "alaw" => Some(Self::ALaw),
+                _ => None,
+            },
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import warnings
 from array import array
@@ -118,6 +119,8 @@ def test_a_telephone_call_is_decoded_and_resampled_in_one():
     sent = encoded([codes[place : place + 160] for place in range(0, 8_000, 160)], 8_000, "channels_last", "mulaw")
     assert np.array_equal(sent, resampled(linear, 8_000))
     stereo = np.frombuffer(codes, np.uint8).reshape(-1, 2)
+    with_byte_order = (ctypes.c_uint8 * len(codes))(*codes)  # in its format
+    assert np.array_equal(encoded([with_byte_order], 8_000, "channels_last", "mulaw"), sent)
     mixed = encoded([stereo], 16_000, "channels_last", "mulaw")
     assert np.array_equal(mixed, np.rint(linear.reshape(-1, 2).mean(axis=1)))
 
@@ -295,9 +298,11 @@ def test_a_dtype_that_is_refused_is_told_what_is_accepted(dtype, message, layout
         (np.zeros((2, 0), "i2"), ("channels_first",), ValueError, "empty"),
         (np.zeros((2, 2, 2), "i2"), (), ValueError, r"\(n, channels\), or \(channels, n\) with layout.*3 dimensions"),
         (np.zeros(4, "i2"), ("mono",), ValueError, "layout must be.*channels_last.*channels_first.*not .mono"),
-        (np.zeros(4, "i2"), (None,), TypeError, "not an instance of .str."),
+        (np.zeros(4, "i2"), (None,), TypeError, "layout must be.*channels_last.*channels_first.*not NoneType"),
         (np.zeros(4, "i2"), ("channels_last", "opus"), ValueError, "encoding must be.*pcm.*mulaw.*alaw.*not .opus"),
+        (np.zeros(4, "i2"), ("channels_last", b"pcm"), TypeError, "encoding must be.*pcm.*mulaw.*alaw.*not bytes"),
         (np.zeros(4, "i2"), ("channels_last", "mulaw"), TypeError, "bytes, or an array of uint8, not of int16"),
+        (np.zeros(4, ">i2"), ("channels_last", "mulaw"), TypeError, "bytes, or an array of uint8, not of int16"),
         (np.zeros(4, "f4"), ("channels_last", "alaw"), TypeError, "not of float32"),
         (np.zeros(4, "i1"), ("channels_last", "alaw"), TypeError, "not of int8"),
         (b"", ("channels_last", "alaw"), ValueError, "empty"),

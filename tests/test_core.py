@@ -6,10 +6,12 @@ import gc
 import itertools
 import json
 import math
+import mmap
 import sys
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from io import BytesIO
 
 import numpy as np
 import pybase64
@@ -216,6 +218,26 @@ def test_raw_bytes_are_little_endian_sixteen_bit_samples(raw):
     assert everything(AudioEncoder(16_000, 7), [raw]) == bytes(raw)
 
 
+def mapped(raw):
+    memory = mmap.mmap(-1, len(raw))
+    memory[:] = raw
+    return memory
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        pytest.param(lambda: mapped(RAW), id="mmap"),
+        pytest.param(lambda: BytesIO(RAW).getbuffer(), id="BytesIO.getbuffer()"),
+        pytest.param(lambda: memoryview(np.frombuffer(RAW, np.int16)).cast("B"), id="an array as bytes"),
+        pytest.param(lambda: memoryview(array("h", RAW)).cast("B"), id="an array.array as bytes"),
+    ],
+)
+def test_memory_that_does_not_say_what_is_in_it_is_raw_bytes(memory):
+    """As what the callback of a ``sounddevice.RawInputStream`` is given: the same format as an array of ``uint8``."""
+    assert everything(AudioEncoder(16_000, 7), [memory()]) == RAW
+
+
 def test_subclasses_of_bytes_are_raw_bytes():
     class Pcm(bytes):
         __slots__ = ()
@@ -358,7 +380,7 @@ released = memoryview(b"\0\0")
 released.release()
 
 BAD_BLOCKS = [
-    ([0, 1], TypeError, "NumPy array or bytes, not list"),
+    ([0, 1], TypeError, "NumPy array or bytes, not list.*What is accepted: int8, int16.*float64, or bytes of 16-bit"),
     (None, TypeError, "not NoneType"),
     ("text", TypeError, "not str"),
     (1.0, TypeError, "not float"),
@@ -372,7 +394,8 @@ BAD_BLOCKS = [
     (np.zeros(4, object), TypeError, "object samples are not accepted"),
     (np.zeros(4, [("left", "i2"), ("right", "i2")]), TypeError, "structured samples are not accepted"),
     (np.zeros(4, "U1"), TypeError, "samples are not accepted"),
-    (np.zeros(4, "M8[s]"), TypeError, "cannot include dtype 'M' in a buffer"),
+    (np.zeros(4, "M8[s]"), TypeError, "cannot include dtype 'M' in a buffer.*What is accepted: int8, int16"),
+    (np.zeros(4, ">c8"), TypeError, "complex64 samples are not accepted"),
     (memoryview(b"\0\0").cast("c"), TypeError, "single-character samples are not accepted"),
     (np.int16(1), ValueError, r"single value.*\(n,\), \(n, channels\), or \(channels, n\)"),
     (np.zeros((), np.float32), ValueError, r"single value.*\(n,\), \(n, channels\), or \(channels, n\)"),

@@ -85,8 +85,8 @@ class AudioEncoder:
             block: samples of shape ``(n,)`` or ``(n, channels)`` in any memory layout and byte order; up to 64 channels
                 are averaged to mono. ``int16`` is taken as it is, ``int8`` and ``int32`` are scaled to it; ``uint8``,
                 ``uint16`` and ``uint32`` are the same with silence in the middle; ``float16``, ``float32`` and
-                ``float64`` have full scale at ±1. Plain ``bytes`` and ``bytearray`` (and a ``memoryview`` of them) are
-                16-bit little-endian mono.
+                ``float64`` have full scale at ±1. ``bytes``, and other memory of bytes that belongs to no array of them
+                (``bytearray``, ``mmap``, a ``memoryview`` of either), are 16-bit little-endian mono.
                 Everything is rounded once, after downmix and resampling, to the nearest, ties to even, and saturates at
                 -32,768 and 32,767; NaN becomes 0, and no value disturbs others for longer than the filter is.
             layout: of a block with two dimensions, ``"channels_last"`` or ``"channels_first"``, ``(channels, n)``.
