@@ -16,7 +16,7 @@ use crate::decode::ModelAudio;
 use crate::encoder::{Encoder, MAX_CHUNK_SAMPLES, Message, NotTaken};
 use crate::envelope::Envelope;
 use crate::mask::{self, NoEntropy};
-use crate::pcm::{Block, SAMPLE_BYTES};
+use crate::pcm::{Block, Defects, SAMPLE_BYTES};
 use crate::resample::{MAX_RATE_HZ, MIN_RATE_HZ, Resampler as Filter};
 
 mod frames;
@@ -328,16 +328,22 @@ const LONG_BLOCK: usize = 48_000;
 
 #[pyclass(frozen, module = "gemini_live._core")]
 struct Resampler {
-    filter: Mutex<Filter>,
+    stream: Mutex<Stream>,
     rate_in_hz: u32,
     rate_out_hz: u32,
     delay_s: f64,
 }
 
+/// What a resampler has become by what it was fed.
+struct Stream {
+    filter: Filter,
+    defects: Defects,
+}
+
 impl Resampler {
     /// See [`AudioEncoder::lock`].
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Filter> {
-        self.filter
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Stream> {
+        self.stream
             .lock_py_attached(py)
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -357,7 +363,10 @@ impl Resampler {
             .ok_or_else(|| PyValueError::new_err("a rate is out of range"))?;
         Ok(Self {
             delay_s: filter.delay_s(),
-            filter: Mutex::new(filter),
+            stream: Mutex::new(Stream {
+                filter,
+                defects: Defects::default(),
+            }),
             rate_in_hz,
             rate_out_hz,
         })
@@ -378,6 +387,16 @@ impl Resampler {
         self.delay_s
     }
 
+    #[getter]
+    fn nan_samples(&self, py: Python<'_>) -> u64 {
+        self.lock(py).defects.nan
+    }
+
+    #[getter]
+    fn clipped_samples(&self, py: Python<'_>) -> u64 {
+        self.lock(py).defects.clipped
+    }
+
     #[pyo3(
         signature = (block, layout = Layout::ChannelsLast, encoding = Encoding::Pcm, /),
         text_signature = "($self, block, layout='channels_last', encoding='pcm', /)"
@@ -391,10 +410,10 @@ impl Resampler {
         let py = block.py();
         with_samples(block, layout, encoding, |samples| {
             let mut held = self.lock(py);
-            let filter: &mut Filter = &mut held; // a guard must not change threads, and what is detached might
-            let bytes = filter.outputs(samples.samples()) * SAMPLE_BYTES;
+            let stream: &mut Stream = &mut held; // a guard must not change threads, and what is detached might
+            let bytes = stream.filter.outputs(samples.samples()) * SAMPLE_BYTES;
             new_bytes(py, bytes, |pcm| {
-                let mut feed = || filter.feed(samples, pcm);
+                let mut feed = || stream.defects += stream.filter.feed(samples, pcm);
                 if samples.samples() < LONG_BLOCK {
                     feed();
                 } else {
@@ -407,9 +426,10 @@ impl Resampler {
 
     #[pyo3(signature = ())]
     fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut filter = self.lock(py);
-        new_bytes(py, filter.tail() * SAMPLE_BYTES, |pcm| {
-            filter.flush(pcm);
+        let mut held = self.lock(py);
+        let stream: &mut Stream = &mut held;
+        new_bytes(py, stream.filter.tail() * SAMPLE_BYTES, |pcm| {
+            stream.defects += stream.filter.flush(pcm);
             Ok(())
         })
     }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -155,6 +156,15 @@ def test_a_long_block_is_heard_in_the_time_that_its_parts_take():
     ears, began = listener(lambda _: False), time.process_time()
     ears.feed(half_an_hour, 16_000, *Heard().both)
     assert time.process_time() - began < 10
+
+
+def test_samples_that_cannot_be_heard_as_they_are_are_counted_over_all_rates():
+    heard, ears = Heard(), listener()
+    one_and_two = np.array([0.5, math.nan, 1.5, 1, -1.25], np.float32)
+    ears.feed(one_and_two, 16_000, *heard.both)
+    ears.feed(np.zeros(480, np.float32), 24_000, *heard.both)
+    ears.feed(one_and_two, 16_000, *heard.both)
+    assert ears.defects() == {"nan": 2, "clipped": 4}
 
 
 def test_threads_are_heard_one_after_the_other():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -143,3 +144,11 @@ def test_calls_of_many_threads_stay_whole():
     with ThreadPoolExecutor(8) as pool:
         pieces = list(pool.map(resampler.feed, [silence] * 400))
     assert sum(map(len, pieces)) + len(resampler.flush()) == 400 * 640
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
+def test_what_is_no_sample_or_too_loud_is_counted(rate_hz):
+    resampler = Resampler(rate_hz, rate_hz)
+    resampler.feed(np.array([math.nan, 0.5, 1.5, -2], np.float32))
+    resampler.flush()
+    assert (resampler.nan_samples, resampler.clipped_samples) == (1, 2)

@@ -99,6 +99,15 @@ async def test_another_rate_begins_a_new_chunk_and_loses_nothing(network):
 
 
 @on_fake_clock
+@pytest.mark.parametrize("detector", [None, lambda chunk: bool(chunk.any())])
+async def test_samples_that_are_not_what_they_should_be_are_counted(network, detector):
+    setup = "gemini-3.8-live" if detector is None else manual_vad()
+    async with connect(setup, speech=live.SpeechPolicy(detector=detector)) as session:
+        await session.send_audio(np.array([math.nan, 12_000, -0.5], np.float32))
+        assert (session.stats.nan_samples, session.stats.clipped_samples) == (1, 1)
+
+
+@on_fake_clock
 async def test_a_telephone_a_studio_and_a_sideways_array_are_all_speech(network):
     async with connect() as session:
         await session.send_audio(b"\xff" * 160, rate_hz=8_000, encoding="mulaw")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -126,6 +127,17 @@ def test_a_rate_that_is_refused_is_told_what_is_accepted(rate_hz, error, message
         speech.feed(np.zeros(960, np.int16), rate_hz, take)
     speech.feed(np.full(220, 1, np.int16), 16_000, take)
     assert [len(samples(message)) for message in take.messages] == [320]
+
+
+def test_samples_that_cannot_be_sent_as_they_are_are_counted_over_all_rates():
+    speech = Speech(20)
+    assert not speech.defects()
+    one_and_two = np.array([0.5, math.nan, 1.5, 1, -1.25], np.float32)
+    speech.feed(one_and_two, 16_000, Taker())
+    assert speech.defects() == {"nan": 1, "clipped": 2}
+    speech.feed(np.zeros(480, np.float32), 24_000, Taker())
+    speech.feed(one_and_two, 16_000, Taker())
+    assert speech.defects() == {"nan": 2, "clipped": 4}
 
 
 def test_blocks_of_many_threads_stay_whole():

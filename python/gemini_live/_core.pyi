@@ -142,6 +142,12 @@ class Resampler:
     @property
     def delay_s(self) -> float:
         """How long a sample is held back, in seconds of the signal: what comes after it is needed to compute it."""
+    @property
+    def nan_samples(self) -> int:
+        """How many samples were NaN after the downmix, hence replaced by silence, since the beginning."""
+    @property
+    def clipped_samples(self) -> int:
+        """How many samples were beyond full scale before they were rounded, hence saturated, since the beginning."""
     def feed(self, block: _Samples, layout: _Layout = "channels_last", encoding: _Encoding = "pcm", /) -> bytes:
         """Take a block; return the samples that it completes, 16-bit little-endian mono.
 

@@ -149,6 +149,9 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
         messages_received: messages of the service, empty ones included.
         unknown_received: of those, how many were not understood in full; each gave an `Unknown`.
         audio_discarded: pieces of an interrupted answer that came after `Interrupted` and were not handed out.
+        nan_samples: samples given to `send_audio` or `feed_audio` that were no number; silence is sent for them.
+        clipped_samples: likewise, samples beyond full scale, for which full scale is sent. Loud speech has some; where
+            most are, floats are not between -1 and 1.
         waiting_s: how long the oldest waiting message has waited.
         longest_wait_s: the longest time that any message has waited to be written, or to expire.
         reconnects: how often the session came back, planned moves included.
@@ -171,6 +174,8 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
     messages_received: int = 0
     unknown_received: int = 0
     audio_discarded: int = 0
+    nan_samples: int = 0
+    clipped_samples: int = 0
     waiting_s: float = 0.0
     longest_wait_s: float = 0.0
     reconnects: int = 0

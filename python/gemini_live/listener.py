@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gemini_live import _core
-from gemini_live.speech import NATIVE_RATE_HZ, Speech, whole_rate
+from gemini_live.speech import NATIVE_RATE_HZ, Defect, Speech, defects_of, whole_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class Listener:
         self._chunk_bytes = NATIVE_RATE_HZ * chunk_ms // 1000 * _SAMPLE_BYTES
         self._patience = max(1, math.ceil(policy.hangover_ms / chunk_ms))
         self._resampler = _core.Resampler(NATIVE_RATE_HZ, NATIVE_RATE_HZ)
+        self._past_defects = Counter[Defect]()  # of resamplers for other rates
         self._rest = b""
         self._is_active = False
         self._silent_chunks = 0
@@ -79,7 +81,8 @@ class Listener:
                 successor = _core.Resampler(whole_rate(rate_hz), NATIVE_RATE_HZ)
                 begun = successor.feed(block, layout, encoding)
                 pcm = self._rest + self._resampler.flush() + begun
-                self._resampler = successor
+                past, self._resampler = self._resampler, successor
+                self._past_defects += defects_of(past)
             heard = 0
             try:
                 while len(pcm) - heard >= self._chunk_bytes:
@@ -117,6 +120,13 @@ class Listener:
         self._is_active = False
         self._speech.hold()
         mark("activity_end")
+
+    def defects(self) -> Counter[Defect]:
+        """How many samples could not be heard as they were, so far.
+
+        Without the lock, which is held for as long as a detector takes.
+        """
+        return self._past_defects + defects_of(self._resampler)
 
     def finish(self, take: Take, mark: Mark) -> None:
         """Nothing more comes: what is being said ends here."""

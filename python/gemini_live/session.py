@@ -506,7 +506,10 @@ class Session:
     @property
     def stats(self) -> SessionStats:
         """The session's accounts at this moment."""
-        return self._runner.stats()
+        defects = self._speech.defects() if self._listener is None else self._listener.defects()
+        return msgspec.structs.replace(
+            self._runner.stats(), nan_samples=defects["nan"], clipped_samples=defects["clipped"]
+        )
 
     def instrument(
         self,

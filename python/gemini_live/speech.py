@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import threading
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gemini_live import _core
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     # takes a frame and the seconds of audio in it
     Take: TypeAlias = Callable[[bytes, float], object]
 
-__all__ = ["NATIVE_RATE_HZ", "Encoding", "Layout", "Speech", "whole_rate"]
+__all__ = ["NATIVE_RATE_HZ", "Defect", "Encoding", "Layout", "Speech", "defects_of", "whole_rate"]
 
 NATIVE_RATE_HZ = 16_000
 """The rate that the service works with, and the only one that it is sent."""
@@ -36,6 +36,9 @@ Layout: TypeAlias = Literal["channels_last", "channels_first"]
 
 Encoding: TypeAlias = Literal["pcm", "mulaw", "alaw"]
 """What bytes mean: 16-bit samples, or one sample each as in ITU-T G.711."""
+
+Defect: TypeAlias = Literal["nan", "clipped"]
+"""Of a sample: no number, so silence is sent; beyond full scale, so full scale is sent."""
 
 
 def whole_rate(rate_hz: float) -> int:
@@ -53,6 +56,11 @@ def whole_rate(rate_hz: float) -> int:
     return int(rate_hz)
 
 
+def defects_of(core: _core.AudioEncoder | _core.Resampler) -> Counter[Defect]:
+    """How many of its samples could not be sent as they were."""
+    return Counter[Defect]({"nan": core.nan_samples, "clipped": core.clipped_samples})
+
+
 class Speech:
     """Brings speech to 16 kHz and cuts it into chunks.
 
@@ -61,13 +69,14 @@ class Speech:
         preroll_ms: how much of the newest is kept while speech is held.
     """
 
-    __slots__ = ("_chunk_s", "_chunk_samples", "_encoder", "_is_held", "_lock", "_preroll", "_rate_hz")
+    __slots__ = ("_chunk_s", "_chunk_samples", "_encoder", "_is_held", "_lock", "_past_defects", "_preroll", "_rate_hz")
 
     def __init__(self, chunk_ms: int, *, preroll_ms: int = 0) -> None:
         self._chunk_samples = NATIVE_RATE_HZ * chunk_ms // 1000
         self._chunk_s = self._chunk_samples / NATIVE_RATE_HZ
         self._rate_hz = NATIVE_RATE_HZ  # of the blocks so far
         self._encoder = _core.AudioEncoder(NATIVE_RATE_HZ, self._chunk_samples)
+        self._past_defects = Counter[Defect]()  # of encoders for other rates
         self._preroll = deque[tuple[bytes, float]](maxlen=math.ceil(preroll_ms / chunk_ms))
         self._is_held = False
         self._lock = threading.Lock()
@@ -97,6 +106,7 @@ class Speech:
                 successor = _core.AudioEncoder(rate_hz, self._chunk_samples)
                 frames = successor.encode(block, layout, encoding)
                 self._flush(self._keep if self._is_held else take)
+                self._past_defects += defects_of(self._encoder)
                 self._encoder, self._rate_hz = successor, rate_hz
             if self._is_held:
                 self._preroll.extend((frame, self._chunk_s) for frame in frames)
@@ -123,6 +133,11 @@ class Speech:
             self._is_held = False
             while self._preroll:
                 take(*self._preroll.popleft())
+
+    def defects(self) -> Counter[Defect]:
+        """How many samples could not be sent as they were, so far."""
+        with self._lock:
+            return self._past_defects + defects_of(self._encoder)
 
     def _keep(self, frame: bytes, duration_s: float) -> None:
         self._preroll.append((frame, duration_s))
