@@ -7,6 +7,7 @@ parameters are JSON Schema, made by msgspec; the same hints then check every cal
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import re
@@ -14,6 +15,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import msgspec
@@ -229,8 +231,26 @@ class Function:
 
     async def call(self, arguments: Mapping[str, Any]) -> object:
         """Call it with arguments that were `read`; a sync function in a thread, so that it may block."""
-        value = self._function(**arguments) if self._is_async else await asyncio.to_thread(self._function, **arguments)
+        value = self._function(**arguments) if self._is_async else await self._in_a_thread(arguments)
         return await value if inspect.isawaitable(value) else value
+
+    async def _in_a_thread(self, arguments: Mapping[str, Any]) -> object:
+        """As `asyncio.to_thread`, but in a thread of its own.
+
+        The loop has few, and each dial needs one: functions that hang in them would keep sessions from coming back.
+        """
+        work = functools.partial(contextvars.copy_context().run, self._blocking, arguments)
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"gemini-live tool {self.name}")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        finally:
+            thread.shutdown(wait=False)
+
+    def _blocking(self, arguments: Mapping[str, Any]) -> object:
+        try:
+            return self._function(**arguments)
+        except StopIteration as error:  # which no future takes; a coroutine does the same with it
+            raise RuntimeError("the function raised StopIteration") from error
 
     def forgotten_when_interrupted(self, declared: FunctionDeclaration, model: str) -> bool:
         """Whether the end of a turn is the end of its call."""
