@@ -11,6 +11,7 @@ import threading
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gemini_live as live
@@ -101,6 +102,20 @@ def test_the_model_is_told_what_is_wrong_with_its_arguments(network, args, words
     run()
 
 
+class Receipt:
+    """Read as a pydantic model is."""
+
+    def __init__(self, **fields):
+        self.fields = fields
+
+    def model_dump(self, *, exclude_none):
+        assert exclude_none
+        return self.fields
+
+
+MEASURED = {"mean": 0.5, "each": [0, 1], "of": [{"n": 2}]}
+
+
 @pytest.mark.parametrize(
     ("value", "response"),
     [
@@ -109,6 +124,8 @@ def test_the_model_is_told_what_is_wrong_with_its_arguments(network, args, words
         ([1, 2.5], {"output": [1, 2.5]}),
         ({"temperature": 7}, {"temperature": 7}),
         (Place("hall"), {"output": {"name": "hall", "floor": 0}}),
+        (Receipt(total=np.float64(1.5)), {"output": {"total": 1.5}}),
+        ({"mean": np.float32(0.5), "each": np.arange(2), "of": [Receipt(n=np.int64(2))]}, MEASURED),
     ],
 )
 def test_what_is_returned_is_the_output_and_a_mapping_is_itself(network, value, response):
@@ -128,7 +145,7 @@ def circle():
     return circle
 
 
-@pytest.mark.parametrize("value", [Opaque(), {"x": Opaque()}, {(1, 2): 3}, "\ud800", circle()])
+@pytest.mark.parametrize("value", [Opaque(), {"x": Opaque()}, {(1, 2): 3}, "\ud800", circle(), np.full(2, np.nan)])
 def test_what_json_cannot_hold_is_an_error_response(network, caplog, value):
     @on_fake_clock
     async def run():

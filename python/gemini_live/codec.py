@@ -25,6 +25,7 @@ from gemini_live.messages import (
     RealtimeInput,
     ToolResponse,
     Wire,
+    plain,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _ENVELOPE: dict[type[Wire], str] = {
 _TEXT = 1  # RFC 6455 5.2
 _DEFAULT_RATE_HZ = 24_000
 _RATE = re.compile(r"(?:^|;)\s*rate=(\d{1,7})\s*(?:;|$)", re.ASCII)
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain)
 
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ def encode(message: ClientMessage) -> bytes:
     """
     raw = _encoder.encode({_ENVELOPE[type(message)]: message})
     if b"null" in raw:  # what msgspec makes of NaN and infinity; a result that became nothing would mislead the model
-        _refuse_infinite(msgspec.to_builtins(message), "")
+        _refuse_infinite(msgspec.to_builtins(message, enc_hook=plain), "")
     return raw
 
 

@@ -23,7 +23,7 @@ import msgspec
 
 from gemini_live.config import VoiceDetector
 from gemini_live.errors import ConfigError
-from gemini_live.messages import Blob, Content, FunctionResponse, Part, Wire
+from gemini_live.messages import Blob, Content, FunctionResponse, Part, Wire, plain
 from gemini_live.setup_message import GenerationConfig, Setup
 
 __all__ = [
@@ -434,13 +434,13 @@ def _anything(value: object, path: str) -> object:
     match value:
         case Enum():
             return cast("object", value.value)
-        case None | bool() | int() | str() | bytes() | msgspec.Struct():
+        case bytes() | msgspec.Struct():
             return value
         case float():
-            return _finite(value, path)
+            return _finite(float(value), path)
         case _:
             try:
-                return cast("object", msgspec.to_builtins(value, str_keys=True))
+                return cast("object", msgspec.to_builtins(value, str_keys=True, enc_hook=plain))
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"{path}: JSON cannot hold it: {error}", path=path) from None
 
