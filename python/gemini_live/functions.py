@@ -1,7 +1,7 @@
 """A typed Python function → what the service is told of it, and how the model's arguments are read for it.
 
-The name, the docstring and the hints become a declaration whose
-parameters are JSON Schema, made by msgspec; the same hints then check every call's arguments.
+The name, the docstring and the hints become a declaration whose parameters are JSON Schema, made by msgspec; the same
+hints then check every call's arguments.
 """
 
 from __future__ import annotations
