@@ -10,7 +10,8 @@ and every other line is one frame, or the beginning or end of a connection::
 
 What opens a door is left out: headers and the URL's query are not written, a handle is replaced by ``handle-1`` and so
 on, the same each time, and so are the credentials of the service's own tools and the signed consent to a replicated
-voice. Audio and images are kept whole or by their hash. What was said stays readable, so a recording is as private as the conversation.
+voice. Audio and images are kept whole or by their hash. What was said stays readable, so a recording is as private as
+the conversation.
 
 The event loop only queues; a thread of its own writes. Recording never ends a session: what cannot be written ends the
 recording, with one warning and, if it can be, with a line that says so.
