@@ -160,6 +160,14 @@ def test_structs_and_objects_inside_a_mapping():
     )
 
 
+@pytest.mark.parametrize(
+    "declaration", [FunctionDeclaration(name="f"), {"name": "f"}, {"description": "d", "name": "f"}]
+)
+def test_a_declaration_is_no_tool_by_itself(declaration):
+    with pytest.raises(ConfigError, match=r"setup\.tools\[0\] .*\{'function_declarations': \[…\]\}"):
+        setup_from({"model": "m", "tools": [declaration]})
+
+
 def test_objects_where_anything_goes():
     given = {"model": "m", "tools": [{"google_search": Dumpable(time_range_filter={}), "urlContext": Dumpable()}]}
     assert setup_from(given).tools == [Tool(google_search={"time_range_filter": {}}, url_context={})]
