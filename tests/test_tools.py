@@ -407,6 +407,25 @@ async def test_a_call_without_an_id_is_answered_by_its_name(network):
 # --- by hand --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("rest", [{"willContinue": True}, {"partialArgs": [{"jsonPath": "$.a", "numberValue": 1}]}])
+def test_no_function_is_called_with_half_of_its_arguments(network, rest):
+    @on_fake_clock
+    async def run():
+        async def f(a: int = 0):
+            raise AssertionError
+
+        async with connect(f) as session:
+            call = {"id": "c1", "name": "f", **rest}
+            network.last.say(json.dumps({"toolCall": {"functionCalls": [call]}}).encode())
+            while not isinstance(event := await session.next_event(), live.ToolCall):
+                pass
+            await asyncio.sleep(0.1)
+            assert event.calls[0].id == "c1"
+            assert (answers(network), session.tools) == ([], live.ToolStats())
+
+    run()
+
+
 @on_fake_clock
 async def test_functions_without_an_implementation_are_left_to_the_user(network):
     setup = {"model": "m", "tools": [{"function_declarations": [{"name": "by_hand"}]}]}

@@ -152,7 +152,8 @@ class Tools:
         match event:
             case events.ToolCall(calls=calls):
                 for call in calls:
-                    if call.name in self._functions:
+                    # one whose arguments come in pieces is the user's
+                    if call.name in self._functions and not (call.will_continue or call.partial_args):
                         forgotten = self._functions[call.name].forgotten_when_interrupted(
                             self._declared[call.name], self._model
                         )
