@@ -264,10 +264,12 @@ class Function:
 
         The loop has few, and each dial needs one: functions that hang in them would keep sessions from coming back.
         """
-        work = functools.partial(contextvars.copy_context().run, self._blocking, arguments)
+        context = contextvars.copy_context()
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"gemini-live tool {self.name}")
         try:
-            return await asyncio.get_running_loop().run_in_executor(thread, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                thread, lambda: context.run(self._blocking, arguments)
+            )
         finally:
             thread.shutdown(wait=False)
 

@@ -7,7 +7,7 @@ JSON). A field left at its default is not sent. ``bytes`` travel as standard bas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -281,11 +281,11 @@ def plain(value: object) -> object:
     """
     dump = getattr(value, "model_dump", None)
     if callable(dump):
-        return cast("object", dump(exclude_none=True))
+        return dump(exclude_none=True)
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     listed = getattr(value, "tolist", None)  # of NumPy's numbers and arrays
     if callable(listed):
-        return cast("object", listed())
+        return listed()
     raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")

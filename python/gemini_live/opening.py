@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -214,7 +214,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
 
 def _snapshot_from(given: object) -> Snapshot | None:
     if isinstance(given, bytes | bytearray | memoryview | str):
-        return Snapshot.from_json(given)
+        return Snapshot.from_json(cast("bytes", given))
     if given is None or isinstance(given, Snapshot):
         return given
     raise ConfigError(f"resume takes a Snapshot, or one that was packed, not {type(given).__name__}", path="resume")
