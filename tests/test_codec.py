@@ -556,6 +556,19 @@ END = '"turnComplete":true,"interrupted":true'
             [ModelText(text="a")],
             "serverContent.modelTurn.parts",
         ),
+        (
+            f'{{"serverContent":{{{END},"modelTurn":{{"parts":[{{"text":"a","thoughtSignature":"?"}}]}}}}}}',
+            [ModelText(text="a")],
+            "serverContent.modelTurn.parts[0].thoughtSignature",
+        ),
+        (
+            (
+                f'{{"serverContent":{{{END},"modelTurn":{{"parts":[{{}},{{"text":"a","thoughtSignature":"-_8=",'
+                '"inlineData":{"mimeType":"image/png","data":"?"}}]}}}'
+            ),
+            [ModelText(text="a", thought_signature=b"\xfb\xff")],
+            "serverContent.modelTurn.parts[1].inlineData",
+        ),
         # a handle of which nobody knows what it contains is none
         (
             (

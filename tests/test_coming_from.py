@@ -89,3 +89,13 @@ def test_every_subject_has_both():
 def test_names_on_the_page_exist():
     for name in re.findall(r"`live\.(\w+)", PAGE.read_text(encoding="utf-8")):
         assert hasattr(live, name)
+
+
+def test_every_field_of_their_messages_has_its_row():
+    sdk = pytest.importorskip("google.genai.types", reason="google-genai is not installed")
+    page = PAGE.read_text(encoding="utf-8")
+    table = page[page.index("What their message holds") : page.index("## Tools")]
+    named = set(re.findall(r"`(?:message|part|server_content)?\.?([a-z_]+)`", table))
+    fields = {*sdk.LiveServerContent.model_fields, *sdk.LiveServerMessage.model_fields}
+    assert named <= {*fields, *sdk.Part.model_fields, "data"}
+    assert fields - named == {"setup_complete", "server_content", "model_turn", "voice_activity_detection_signal"}

@@ -10,7 +10,7 @@ import pytest
 import gemini_live as live
 from conftest import on_fake_clock
 from gemini_live import opening
-from gemini_live.functions import Function
+from gemini_live.functions import Function, tools_from
 from memory_transport import MemoryNetwork
 from tool_examples import Opaque, Place, Tree, connect, order
 
@@ -48,6 +48,64 @@ def test_a_function_becomes_a_declaration():
             "required": ["item", "count"],
         },
     )
+
+
+def google(city: str, days: int):
+    """Tell the weather.
+
+    Arguments:
+        city (Annotated[str, Meta(title="t")]): Its name,
+            in English: no code.
+
+            Not a village.
+        days: How many.
+
+    Returns:
+        city: Nothing.
+    """
+
+
+def numpy(city: str, days: int):
+    """Tell the weather.
+
+    Parameters
+    ----------
+    city : str, optional
+        Its name,
+        in English: no code.
+
+        Not a village.
+    days
+        How many.
+
+    Returns
+    -------
+    city : str
+        Nothing.
+    """
+
+
+def sphinx(city: str, days: int):
+    """Tell the weather.
+
+    :param str city: Its name,
+        in English: no code.
+
+        Not a village.
+    :type city: str
+    :param days: How many.
+    :returns: Nothing.
+    """
+
+
+@pytest.mark.parametrize("function", [google, numpy, sphinx])
+def test_every_style_of_docstring_describes_parameters(function):
+    declaration = Function(function).declaration
+    assert declaration.description == "Tell the weather."
+    assert declaration.parameters_json_schema["properties"] == {
+        "city": {"type": "string", "description": "Its name, in English: no code. Not a village."},
+        "days": {"type": "integer", "description": "How many."},
+    }
 
 
 def test_what_has_no_parameters_declares_none():
@@ -105,6 +163,49 @@ def test_a_method_is_a_tool_and_a_marked_function_stays_what_it_is():
     sell = Function(shop.sell)
     assert list(sell.declaration.parameters_json_schema["properties"]) == ["item"]
     assert sell.options.timeout_s == 3
+
+
+def test_methods_of_two_objects_are_two_tools():
+    class Camera:
+        def __init__(self, place):
+            self.place = place
+
+        @live.tool(timeout_s=3)
+        def look(self, at: str) -> str:
+            """Look."""
+            return f"{at} in the {self.place}"
+
+    front, back = Camera("front"), Camera("back")
+    tools = [live.tool(name=camera.place)(camera.look) for camera in (front, back)]
+    functions = tools_from(tools, ())[1]
+    assert [function.declaration for function in functions] == [
+        live.FunctionDeclaration(
+            name=name,
+            description="Look.",
+            parameters_json_schema={
+                "type": "object",
+                "properties": {"at": {"type": "string"}},
+                "required": ["at"],
+            },
+        )
+        for name in ("front", "back")
+    ]
+    assert tools[0]("a car") == "a car in the front"
+    assert Function(front.look).name == "look"
+    assert Function(front.look).options.timeout_s == 3
+
+
+def test_the_order_of_decorators_does_not_matter():
+    class Shop:
+        @live.tool(name="of_class")
+        @classmethod
+        def first(cls, item: str): ...
+
+        @live.tool(name="of_none")
+        @staticmethod
+        def second(item: str): ...
+
+    assert [Function(Shop.first).name, Function(Shop().second).name] == ["of_class", "of_none"]
 
 
 def generator(item: str):
@@ -219,3 +320,31 @@ def test_options_that_do_not_go_together():
         live.tool(scheduling="SILENT")
     with pytest.raises(live.ConfigError, match="above 0"):
         live.tool(timeout_s=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"behavior": "blocked"}, "did you mean 'BLOCKING'"),
+        ({"behavior": "NON_BLOCKING", "scheduling": "idle"}, "did you mean 'WHEN_IDLE'"),
+        ({"timeout_s": "5"}, "Expected `float`, got `str`"),
+        ({"name": 5}, "Expected `str`, got `int`"),
+        ({"cancel_on_interrupt": "no"}, "Expected `bool`, got `str`"),
+    ],
+)
+def test_options_that_do_not_exist(options, words):
+    with pytest.raises(live.ConfigError, match=re.escape(words)) as caught:
+        live.tool(**options)
+    assert caught.value.path == f"tool.{list(options)[-1]}"
+
+
+def test_what_takes_no_options():
+    with pytest.raises(live.ConfigError, match=r"tool 'len': .* give a function of your own"):
+        live.tool(name="length")(len)
+
+
+def test_options_are_written_in_any_case():
+    @live.tool(behavior="non_blocking", scheduling="when_idle")
+    def f(): ...
+
+    assert (Function(f).options.behavior, Function(f).options.scheduling) == ("NON_BLOCKING", "WHEN_IDLE")

@@ -64,15 +64,16 @@ MAY_IMPORT = {
     "inbox": set(),
     "pause": set(),
     "runner": BELOW_DRIVERS | {"fanout", "inbox", "pause"},
-    # samples in, messages out; a session packed up for another process
+    # samples in, messages out
     "speech": {"_core"},
     "listener": {"_core", "config", "speech"},
     "image": NAMES | {"_core", "inbox", "interop"},
-    "snapshot": NAMES | {"outbox"},
     # calls in, answers out; every frame on disk
     # a typed function → a declaration; which calls are live; running them
     "functions": NAMES | {"interop"},
     "tool_ledger": {"messages"},
+    # a session packed up for another process
+    "snapshot": NAMES | {"outbox", "capabilities", "functions", "interop"},
     "tools": BELOW_DRIVERS | {"fanout", "runner", "functions", "tool_ledger"},
     "recorder": NAMES | {"auth", "codec", "failures", "transport"},
     # what OpenTelemetry hears of it

@@ -8,6 +8,7 @@ import types
 import typing
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,6 +160,14 @@ def test_structs_and_objects_inside_a_mapping():
     )
 
 
+@pytest.mark.parametrize(
+    "declaration", [FunctionDeclaration(name="f"), {"name": "f"}, {"description": "d", "name": "f"}]
+)
+def test_a_declaration_is_no_tool_by_itself(declaration):
+    with pytest.raises(ConfigError, match=r"setup\.tools\[0\] .*\{'function_declarations': \[…\]\}"):
+        setup_from({"model": "m", "tools": [declaration]})
+
+
 def test_objects_where_anything_goes():
     given = {"model": "m", "tools": [{"google_search": Dumpable(time_range_filter={}), "urlContext": Dumpable()}]}
     assert setup_from(given).tools == [Tool(google_search={"time_range_filter": {}}, url_context={})]
@@ -171,6 +180,23 @@ def test_enumerations_of_other_libraries():
     setup = setup_from({"model": "m", "generation_config": {"response_modalities": [Modality.AUDIO]}})
     assert setup.generation_config.response_modalities == ["AUDIO"]
     assert msgspec.json.encode(setup) == b'{"model":"m","generationConfig":{"responseModalities":["AUDIO"]}}'
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (np.float64(1.5), 1.5),  # a float, which msgspec does not take for one
+        (np.float32(1.5), 1.5),
+        (np.int64(2), 2),
+        (np.bool_(True), True),
+        (np.arange(3), [0, 1, 2]),
+        (np.str_("a"), "a"),
+        ([Dumpable(x=np.int8(1))], [{"x": 1}]),
+    ],
+)
+def test_what_other_libraries_calculate(value, read):
+    (answer,) = responses_from({"name": "f", "response": {"output": value}})
+    assert msgspec.json.encode(answer.response) == msgspec.json.encode({"output": read})
 
 
 def test_any_mapping_will_do():

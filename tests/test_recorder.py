@@ -204,6 +204,29 @@ async def test_the_file_is_for_its_owner_only(network, file):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+async def test_so_is_one_that_was_everybodys(network, file):
+    file.touch(mode=0o644)
+    async with connect(file):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such locks")
+async def test_two_sessions_do_not_write_one_file(network, file):
+    async with connect(file) as first:
+        await first.send_text("first")
+        with pytest.raises(
+            live.ConfigError, match=r"another recording is being written there; give each session its own"
+        ):
+            await connect(file)
+        assert len(network.connections) == 1
+    assert [frame.data for frame in live.read_recording(file).frames if frame.kind == "text"][-1] == {
+        "realtimeInput": {"text": "first"}
+    }
+    async with connect(file):
+        pass
+
+
 async def test_a_new_recording_replaces_the_old(network, file):
     file.write_text("x" * 100_000)
     await record(file, network)
@@ -224,6 +247,28 @@ async def test_audio_whole_or_by_hash(network, file):
         ]
     broken = (await record(file, network, heard % b"!!", audio="hash"))[-1]
     assert broken["serverContent"]["modelTurn"]["parts"][0]["inlineData"]["data"].endswith(":2")
+
+
+async def test_the_sounds_and_pictures_of_a_setup(network, file):
+    voice = {
+        "mime_type": "audio/wav",
+        "voice_sample_audio": b"a voice" * 9,
+        "consent_audio": b"a consent" * 9,
+        "voice_consent_signature": {"signature": "signed"},
+    }
+    setup = {
+        "model": "m",
+        "generation_config": {"speech_config": {"voice_config": {"replicated_voice_config": voice}}},
+        "avatar_config": {"customized_avatar": {"image_mime_type": "image/png", "image_data": b"a face" * 9}},
+    }
+    network.greeting = (b'{"setupComplete":{"voiceConsentSignature":{"signature":"signed too"}}}',)
+    async with connect(live.Recording(file, audio="hash"), setup=setup):
+        pass
+    text = file.read_text()
+    assert text.count("sha256:") == 3
+    for data in (b"a voice", b"a consent", b"a face"):
+        assert base64.b64encode(data * 3).decode() not in text
+    assert "signed" not in text  # with it and the sample anybody can speak with that voice
 
 
 async def test_what_is_said_is_hashed_too_and_words_are_not(network, file):
@@ -372,6 +417,23 @@ def test_a_broken_recording_says_where_and_why(file, lines, number, reason):
         live.read_recording(file)
     assert str(caught.value).startswith(f"{file}, line {number}: ")
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_recording_that_ends_within_a_line(file, cut):
+    """As after a crash, or when the disk is full."""
+    file.write_text("\n".join(json.dumps(line) for line in (HEAD, LINE, LINE))[:-cut])
+    *whole, last = live.read_recording(file).frames
+    assert [frame.time_s for frame in whole] == [0.5]
+    assert last == live.RecordedFrame(time_s=0.5, direction="", kind="stop", reason="the file ends within a line")
+
+
+def test_a_last_line_without_an_end_that_is_whole(file):
+    file.write_text(f"{json.dumps(HEAD)}\n{json.dumps(LINE)}")
+    assert len(live.read_recording(file).frames) == 1
+    file.write_text(f"{json.dumps(HEAD)}\n{{}}")
+    with pytest.raises(live.ConfigError, match=r"line 2: .*missing required field"):
+        live.read_recording(file)
 
 
 def test_a_recording_that_is_not_text(file):

@@ -192,9 +192,39 @@ def test_another_setup_must_be_meant():
     live.connect(other, auth="k", resume=snapshot().for_setup(setup))
 
 
+def greet(name: str) -> str:
+    """Greet somebody."""
+    return f"Hello {name}"
+
+
+def test_so_must_other_tools():
+    """An edited docstring is enough."""
+    with pytest.raises(live.ConfigError, match=r"for_setup\(setup, tools=…\)"):
+        live.connect(MODEL, auth="k", tools=[greet], resume=snapshot())
+    by_name = {"model": MODEL, "response_modalities": ["AUDIO"]}
+    for setup in (MODEL, by_name, live.Setup(model=MODEL)):
+        for tools in ([], [greet], [greet, {"google_search": {}}]):
+            live.connect(setup, auth="k", tools=tools, resume=snapshot().for_setup(setup, tools=tools))
+    among_others = {"model": MODEL, "tools": [greet]}
+    live.connect(among_others, auth="k", resume=snapshot().for_setup(among_others))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, bytes.decode])
+def test_a_snapshot_may_come_out_of_any_store(kind):
+    packed = snapshot().to_json()
+    assert live.Snapshot.from_json(kind(packed)).to_json() == packed
+    live.connect(MODEL, auth="k", resume=kind(packed))
+
+
+def test_what_is_not_even_packed():
+    with pytest.raises(live.ConfigError, match="resume takes a Snapshot, or one that was packed, not dict"):
+        live.connect(MODEL, auth="k", resume=json.loads(snapshot().to_json()))
+
+
 @pytest.mark.parametrize(
     ("packed", "words"),
     [
+        (b'{"version":2,"of":"a later layout"}', "version 2"),
         (b"", "not a snapshot"),
         (b"{}", "endpoint"),
         (b"\xff", "not a snapshot"),

@@ -414,24 +414,59 @@ def test_a_loop_that_ends_under_it_still_ends_the_spans(network, watch):
     assert watch.value("gemini_live.sessions") == 0
 
 
-@on_fake_clock
-async def test_a_broken_exporter_is_logged_and_the_session_goes_on(network, caplog):
-    class Broken(SpanProcessor):
-        def on_end(self, span):
-            raise OSError("the disk is full")
+class Broken:
+    """A provider of instruments of which one raises, or a processor of spans that does at one point."""
 
-    tracers = TracerProvider()
-    tracers.add_span_processor(Broken())
-    async with connect() as session:
-        session.instrument(tracer_provider=tracers)
-        network.last.say(AUDIO, OVER)
-        await asyncio.sleep(0.1)
-        await session.send_text("still there")
-        assert "still there" in str(network.last.said)
-        assert not [task for task in asyncio.all_tasks() if task.get_name() == "gemini-live telemetry"]
+    def __init__(self, what, meters):
+        self._what = what
+        self._meters = meters
+
+    def get_meter(self, *about):
+        meter = self._meters.get_meter(*about)
+        return SimpleNamespace(
+            create_counter=lambda name, *rest: self._made(meter.create_counter(name, *rest), name),
+            create_histogram=lambda name, *rest, **more: self._made(meter.create_histogram(name, *rest, **more), name),
+            create_up_down_counter=meter.create_up_down_counter,
+        )
+
+    def _made(self, instrument, name):
+        return SimpleNamespace(add=self._raise, record=self._raise) if name == self._what else instrument
+
+    def _raise(self, *_measured):
+        raise OSError("the disk is full")
+
+    def processor(self):
+        processor = SpanProcessor()
+        if self._what in {"on_start", "on_end"}:
+            # the session's own span is begun in the call of `instrument`, which may raise
+            setattr(processor, self._what, lambda span, **_: None if "session" in span.name else self._raise())
+        return processor
+
+
+@pytest.mark.parametrize(
+    "what", ["on_start", "on_end", "gemini_live.queue.age", "gemini_live.io", "gen_ai.client.operation.duration"]
+)
+def test_a_broken_exporter_is_logged_once_and_the_session_goes_on(network, watch, caplog, what):
+    @on_fake_clock
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: pytest.fail(str(context)))
+        broken = Broken(what, watch.meters)
+        watch.tracers.add_span_processor(broken.processor())
+        async with connect() as session:
+            session.instrument(meter_provider=broken, tracer_provider=watch.tracers)
+            await session.send_text("anybody there?")
+            network.last.say(AUDIO, OVER)
+            await asyncio.sleep(3.5)
+            await session.send_text("still there")
+            assert "still there" in str(network.last.said)
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "gemini-live telemetry"]
+
+    run()
     (record,) = (record for record in caplog.records if record.name == "gemini_live")
     assert record.levelno == logging.ERROR
     assert "the session goes on" in record.message
+    assert watch.value("gemini_live.sessions") == 0
+    assert len(watch.spans("gemini_live.session")) == 1
 
 
 @on_fake_clock

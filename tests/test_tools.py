@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import dataclasses
+import functools
 import gc
 import json
 import logging
 import threading
 import weakref
+from typing import Any
 
+import numpy as np
 import pytest
 
 import gemini_live as live
@@ -97,6 +102,20 @@ def test_the_model_is_told_what_is_wrong_with_its_arguments(network, args, words
     run()
 
 
+class Receipt:
+    """Read as a pydantic model is."""
+
+    def __init__(self, **fields):
+        self.fields = fields
+
+    def model_dump(self, *, exclude_none):
+        assert exclude_none
+        return self.fields
+
+
+MEASURED = {"mean": 0.5, "each": [0, 1], "of": [{"n": 2}]}
+
+
 @pytest.mark.parametrize(
     ("value", "response"),
     [
@@ -105,6 +124,8 @@ def test_the_model_is_told_what_is_wrong_with_its_arguments(network, args, words
         ([1, 2.5], {"output": [1, 2.5]}),
         ({"temperature": 7}, {"temperature": 7}),
         (Place("hall"), {"output": {"name": "hall", "floor": 0}}),
+        (Receipt(total=np.float64(1.5)), {"output": {"total": 1.5}}),
+        ({"mean": np.float32(0.5), "each": np.arange(2), "of": [Receipt(n=np.int64(2))]}, MEASURED),
     ],
 )
 def test_what_is_returned_is_the_output_and_a_mapping_is_itself(network, value, response):
@@ -124,7 +145,7 @@ def circle():
     return circle
 
 
-@pytest.mark.parametrize("value", [Opaque(), {"x": Opaque()}, {(1, 2): 3}, "\ud800", circle()])
+@pytest.mark.parametrize("value", [Opaque(), {"x": Opaque()}, {(1, 2): 3}, "\ud800", circle(), np.full(2, np.nan)])
 def test_what_json_cannot_hold_is_an_error_response(network, caplog, value):
     @on_fake_clock
     async def run():
@@ -138,6 +159,31 @@ def test_what_json_cannot_hold_is_an_error_response(network, caplog, value):
     assert "the tool f returned what JSON cannot hold" in caplog.text
 
 
+@dataclasses.dataclass
+class Guard:
+    level: int
+
+    def __post_init__(self):
+        raise KeyError("no such level")
+
+
+async def guarded(guard: Guard):
+    pass
+
+
+async def nested(value: Any):
+    pass
+
+
+class Crooked(collections.UserDict):
+    def __getitem__(self, key):
+        raise KeyError(key)
+
+
+async def crooked():
+    return Crooked(a=1)
+
+
 @on_fake_clock
 async def test_an_exception_is_an_error_response_and_its_traceback_stays_here(network, caplog):
     async def f():
@@ -149,7 +195,26 @@ async def test_an_exception_is_an_error_response_and_its_traceback_stays_here(ne
     assert record.exc_info[0] is ValueError
 
 
-@pytest.mark.parametrize("error", [ValueError(), KeyError("\ud800"), ValueError("x" * 5_000), asyncio.CancelledError()])
+class PanicException(BaseException):
+    pass
+
+
+class Wordless(Exception):  # noqa: N818 - named like the state
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(),
+        KeyError("\ud800"),
+        ValueError("x" * 5_000),
+        asyncio.CancelledError(),
+        PanicException("a Rust extension panics"),
+        Wordless(),
+    ],
+)
 def test_every_exception_can_be_told(network, error):
     @on_fake_clock
     async def run():
@@ -161,6 +226,31 @@ def test_every_exception_can_be_told(network, error):
         assert len(said) < 1_100
 
     run()
+
+
+@pytest.mark.parametrize("error", [StopIteration(), PanicException()])
+async def test_so_can_those_that_do_not_leave_a_thread_by_themselves(network, error):
+    def f():
+        raise error
+
+    assert type(error).__name__ in (await outcome(network, f))["error"]
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "words"),
+    [
+        (guarded, {"guard": {"level": 1}}, "KeyError: 'no such level'"),  # raised while the arguments are read
+        (nested, {"value": functools.reduce(lambda inner, _: [inner], range(900), [])}, "RecursionError"),
+        (crooked, {}, "the result is not JSON: 'a'"),  # raised while the result is read
+    ],
+)
+def test_whatever_goes_wrong_around_a_call_it_is_answered(network, caplog, function, args, words):
+    @on_fake_clock
+    async def run():
+        assert words in (await outcome(network, function, **args))["error"]
+
+    run()
+    assert warnings_of(caplog)[0].message.startswith(f"the tool {function.__name__} ")
 
 
 @on_fake_clock
@@ -268,6 +358,26 @@ async def test_a_sync_function_runs_in_a_thread(network):
     assert answers(network)[0]["response"] == {"output": "done"}
 
 
+async def test_functions_that_block_hold_up_neither_one_another_nor_the_threads_that_connections_need(network):
+    release = threading.Event()
+
+    def slow():
+        release.wait(10)
+
+    def quick():
+        return "done"
+
+    async with connect(slow, quick):
+        try:
+            network.last.say(*(tool_call("slow", f"c{index}") for index in range(40)), tool_call("quick", "q"))
+            async with asyncio.timeout(5):
+                assert (await answered(network))[0]["name"] == "quick"
+                await asyncio.to_thread(int)  # asked for with each dial
+        finally:
+            release.set()
+        await answered(network, 41)
+
+
 @on_fake_clock
 async def test_an_answer_says_when_it_is_to_be_spoken_about(network):
     @live.tool(behavior="NON_BLOCKING", scheduling="INTERRUPT")
@@ -295,6 +405,25 @@ async def test_a_call_without_an_id_is_answered_by_its_name(network):
 
 
 # --- by hand --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [{"willContinue": True}, {"partialArgs": [{"jsonPath": "$.a", "numberValue": 1}]}])
+def test_no_function_is_called_with_half_of_its_arguments(network, rest):
+    @on_fake_clock
+    async def run():
+        async def f(a: int = 0):
+            raise AssertionError
+
+        async with connect(f) as session:
+            call = {"id": "c1", "name": "f", **rest}
+            network.last.say(json.dumps({"toolCall": {"functionCalls": [call]}}).encode())
+            while not isinstance(event := await session.next_event(), live.ToolCall):
+                pass
+            await asyncio.sleep(0.1)
+            assert event.calls[0].id == "c1"
+            assert (answers(network), session.tools) == ([], live.ToolStats())
+
+    run()
 
 
 @on_fake_clock

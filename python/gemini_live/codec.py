@@ -25,6 +25,7 @@ from gemini_live.messages import (
     RealtimeInput,
     ToolResponse,
     Wire,
+    plain,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _ENVELOPE: dict[type[Wire], str] = {
 _TEXT = 1  # RFC 6455 5.2
 _DEFAULT_RATE_HZ = 24_000
 _RATE = re.compile(r"(?:^|;)\s*rate=(\d{1,7})\s*(?:;|$)", re.ASCII)
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain)
 
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ def encode(message: ClientMessage) -> bytes:
     """
     raw = _encoder.encode({_ENVELOPE[type(message)]: message})
     if b"null" in raw:  # what msgspec makes of NaN and infinity; a result that became nothing would mislead the model
-        _refuse_infinite(msgspec.to_builtins(message), "")
+        _refuse_infinite(msgspec.to_builtins(message, enc_hook=plain), "")
     return raw
 
 
@@ -232,8 +233,8 @@ class _Reading:
                 )
             )
         if content.model_turn is not None:
-            for part in content.model_turn.parts or ():
-                self._part(part)
+            for index, part in enumerate(content.model_turn.parts or ()):
+                self._part(part, f"serverContent.modelTurn.parts[{index}]")
         if content.grounding_metadata:  # Vertex AI sends an empty one with each turn
             found.append(events.Grounding(metadata=content.grounding_metadata))
         if content.url_context_metadata:
@@ -243,13 +244,17 @@ class _Reading:
         if content.generation_complete:
             found.append(events.GenerationComplete())
 
-    def _part(self, part: server_messages.Part) -> None:
+    def _part(self, part: server_messages.Part, place: str) -> None:
+        signature: bytes | None = None
+        blob: Blob | None = None
         try:
             signature = None if part.thought_signature is None else _base64(part.thought_signature)
+        except ValueError as error:
+            self.problems.append(f"{place}.thoughtSignature: {error}")
+        try:
             blob = None if part.inline_data is None else _blob(part.inline_data)
         except ValueError as error:
-            self.problems.append(f"serverContent.modelTurn.parts: {error}")
-            return
+            self.problems.append(f"{place}.inlineData: {error}")
         if blob is not None and blob.mime_type.partition(";")[0].rstrip() == "audio/pcm":
             self.found.append(events.ModelAudio(data=blob.data, rate_hz=_rate_hz(blob.mime_type)))
             blob = None

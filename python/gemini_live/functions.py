@@ -1,12 +1,13 @@
 """A typed Python function → what the service is told of it, and how the model's arguments are read for it.
 
-The name, the first paragraph of the docstring, the hints and the ``Args:`` section become a declaration whose
-parameters are JSON Schema, made by msgspec; the same hints then check every call's arguments.
+The name, the docstring and the hints become a declaration whose parameters are JSON Schema, made by msgspec; the same
+hints then check every call's arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import re
@@ -14,6 +15,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import msgspec
@@ -93,26 +95,51 @@ def tool(  # noqa: PLR0913 - each is one thing a user may want to say
     Raises:
         ConfigError: options that do not go together.
     """
-    if timeout_s is not None and not timeout_s > 0:
+    given = {
+        "name": name,
+        "behavior": behavior,
+        "scheduling": scheduling,
+        "timeout_s": timeout_s,
+        "cancel_on_interrupt": cancel_on_interrupt,
+    }
+    options = struct_from(_Options, given, "tool")
+    if options.timeout_s is not None and not options.timeout_s > 0:
         raise ConfigError(f"timeout_s must be above 0, got {timeout_s}; None waits for ever", path="tool.timeout_s")
-    if scheduling is not None and behavior != "NON_BLOCKING":
+    if options.scheduling is not None and options.behavior != "NON_BLOCKING":
         raise ConfigError(
             "scheduling is for functions that the model does not wait for; add behavior='NON_BLOCKING'",
             path="tool.scheduling",
         )
-    options = _Options(
-        name=name,
-        behavior=behavior,
-        scheduling=scheduling,
-        timeout_s=timeout_s,
-        cancel_on_interrupt=cancel_on_interrupt,
-    )
 
     def mark(marked: AnyFunction) -> AnyFunction:
-        vars(marked)["__gemini_live_tool__"] = options
+        if inspect.ismethod(marked):
+            marked = cast("AnyFunction", _of_one_object(marked))
+        bare = getattr(marked, "__func__", marked)  # in a classmethod or staticmethod, which the class does not show
+        try:
+            vars(bare)["__gemini_live_tool__"] = options
+        except TypeError:
+            what = getattr(marked, "__name__", repr(marked))
+            raise ConfigError(f"tool {what!r}: it holds no options; give a function of your own", path="tool") from None
         return marked
 
     return mark if function is None else mark(function)
+
+
+def _of_one_object(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A bound method as a function, because the attributes of a bound method are those of all objects' methods."""
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def alone(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - passed on
+            return await method(*args, **kwargs)
+
+        return alone
+
+    @functools.wraps(method)
+    def alone_in_a_thread(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - passed on
+        return method(*args, **kwargs)
+
+    return alone_in_a_thread
 
 
 class Function:
@@ -229,8 +256,28 @@ class Function:
 
     async def call(self, arguments: Mapping[str, Any]) -> object:
         """Call it with arguments that were `read`; a sync function in a thread, so that it may block."""
-        value = self._function(**arguments) if self._is_async else await asyncio.to_thread(self._function, **arguments)
+        value = self._function(**arguments) if self._is_async else await self._in_a_thread(arguments)
         return await value if inspect.isawaitable(value) else value
+
+    async def _in_a_thread(self, arguments: Mapping[str, Any]) -> object:
+        """As `asyncio.to_thread`, but in a thread of its own.
+
+        The loop has few, and each dial needs one: functions that hang in them would keep sessions from coming back.
+        """
+        context = contextvars.copy_context()
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"gemini-live tool {self.name}")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                thread, lambda: context.run(self._blocking, arguments)
+            )
+        finally:
+            thread.shutdown(wait=False)
+
+    def _blocking(self, arguments: Mapping[str, Any]) -> object:
+        try:
+            return self._function(**arguments)
+        except StopIteration as error:  # which no future takes; a coroutine does the same with it
+            raise RuntimeError("the function raised StopIteration") from error
 
     def forgotten_when_interrupted(self, declared: FunctionDeclaration, model: str) -> bool:
         """Whether the end of a turn is the end of its call."""
@@ -285,17 +332,34 @@ def _first_paragraph(doc: str) -> str:
     return " ".join(doc.strip().partition("\n\n")[0].split())
 
 
+# How a docstring names a parameter, and where: Google's style, NumPy's, Sphinx's.
+_STYLES = (
+    (
+        re.compile(r"^(?:Args|Arguments|Parameters):[ \t]*\n((?:[ \t]+\S.*(?:\n|$)|[ \t]*\n)+)", re.MULTILINE),
+        re.compile(r"(?P<name>\w+)\s*(?:\(.*?\))?:\s*(?P<words>.*)"),
+    ),
+    (
+        re.compile(r"^Parameters[ \t]*\n-+[ \t]*\n((?:.*(?:\n|$))+?)(?=\S.*\n-+[ \t]*$|\Z)", re.MULTILINE),
+        re.compile(r"(?P<name>\w+)\s*(?::.*)?$(?P<words>)"),
+    ),
+    (re.compile(r"^(:param\b(?:.*(?:\n|$))+)", re.MULTILINE), re.compile(r":param\b.*?(?P<name>\w+):\s*(?P<words>.*)")),
+)
+
+
 def _described_arguments(doc: str) -> dict[str, str]:
-    """The ``Args:`` section of a docstring in Google's style: name → description."""
-    section = re.search(r"^Args:[ \t]*\n((?:[ \t]+\S.*(?:\n|$)|[ \t]*\n)+)", doc, re.MULTILINE)
+    """What a docstring says of the parameters: name → description."""
     described: dict[str, str] = {}
-    name = ""
-    for line in textwrap.dedent(section[1]).splitlines() if section else ():
-        begins = re.match(r"(\w+)\s*(?:\([^)]*\))?:\s*(.*)", line)
-        if begins:
-            name, described[begins[1]] = begins[1], begins[2]
-        elif name and line.strip():
-            described[name] = f"{described[name]} {line.strip()}".strip()
+    for where, entry in _STYLES:
+        section = where.search(doc)
+        name = ""
+        for line in textwrap.dedent(section[1]).splitlines() if section else ():
+            if begins := entry.match(line):
+                name = begins["name"]
+                described[name] = begins["words"]
+            elif line[:1].strip():
+                name = ""  # something else
+            elif name and line.strip():
+                described[name] = f"{described[name]} {line.strip()}".strip()
     return described
 
 

@@ -23,8 +23,8 @@ import msgspec
 
 from gemini_live.config import VoiceDetector
 from gemini_live.errors import ConfigError
-from gemini_live.messages import Blob, Content, FunctionResponse, Part, Wire
-from gemini_live.setup_message import GenerationConfig, Setup
+from gemini_live.messages import Blob, Content, FunctionResponse, Part, Wire, plain
+from gemini_live.setup_message import FunctionDeclaration, GenerationConfig, Setup, Tool
 
 __all__ = [
     "SupportsModelDump",
@@ -277,6 +277,8 @@ def _values(
     for key, value in given.items():
         place = f"{path}.{key}"
         if not isinstance(key, str) or key not in plan:
+            if kind is Tool and key in _plan(FunctionDeclaration):
+                raise _no_tool(path)
             raise _no_field(key, path, [*plan, *(also or ())])
         if value is None and issubclass(kind, Wire):
             continue  # as in proto3 JSON
@@ -298,9 +300,17 @@ def _no_field(key: object, path: str, names: Sequence[str]) -> ConfigError:
     )
 
 
+def _no_tool(path: str) -> ConfigError:
+    return ConfigError(
+        f"{path} is the declaration of a function: give {{'function_declarations': […]}} with it", path=path
+    )
+
+
 def _fields_of(given: object, path: str, kind: type[msgspec.Struct] | None = None) -> Mapping[Any, object]:
     given = _dumped(given)
     if not isinstance(given, Mapping):
+        if kind is Tool and isinstance(given, FunctionDeclaration):
+            raise _no_tool(path)
         expected = "" if kind is None else f"{kind.__name__} or "
         raise ConfigError(f"{path} must be {expected}a mapping, not {type(given).__name__}", path=path)
     return cast("Mapping[Any, object]", given)
@@ -434,13 +444,13 @@ def _anything(value: object, path: str) -> object:
     match value:
         case Enum():
             return cast("object", value.value)
-        case None | bool() | int() | str() | bytes() | msgspec.Struct():
+        case bytes() | msgspec.Struct():
             return value
         case float():
-            return _finite(value, path)
+            return _finite(float(value), path)
         case _:
             try:
-                return cast("object", msgspec.to_builtins(value, str_keys=True))
+                return cast("object", msgspec.to_builtins(value, str_keys=True, enc_hook=plain))
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"{path}: JSON cannot hold it: {error}", path=path) from None
 

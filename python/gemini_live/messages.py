@@ -271,3 +271,21 @@ class ContextUpdate(Wire, frozen=True, kw_only=True):
 
     system_instruction: Content | None = None
     tools: Mapping[str, Any] | None = None
+
+
+def plain(value: object) -> object:
+    """What msgspec does not know as something that it knows: numbers and text of other libraries, arrays and models.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+    """
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(exclude_none=True)
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    listed = getattr(value, "tolist", None)  # of NumPy's numbers and arrays
+    if callable(listed):
+        return listed()
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Mapping, Sequence
     from types import TracebackType
+
+    from typing_extensions import Buffer
 
     from gemini_live.auth import Auth, Endpoint
     from gemini_live.functions import Function
@@ -134,7 +136,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     outbox: OutboxLimits | Mapping[str, Any] | None = None,
     speech: SpeechPolicy | Mapping[str, Any] | None = None,
     chunk_ms: int | None = None,
-    resume: Snapshot | bytes | None = None,
+    resume: Snapshot | Buffer | str | None = None,
     tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
     record: str | os.PathLike[str] | Recording | None = None,
     check_capabilities: bool | None = None,
@@ -200,7 +202,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     check_proxy(whole.transport)
     if whole.check_capabilities:
         check_setup(inner, where)
-    snapshot = Snapshot.from_json(resume) if isinstance(resume, bytes) else resume
+    snapshot = _snapshot_from(resume)
     full = _full_setup(msgspec.structs.replace(whole, setup=inner), where, snapshot)
     if snapshot is not None:
         kept_s = _KEPT_S if isinstance(where, GeminiApi) else _KEPT_BY_OTHERS_S
@@ -208,6 +210,14 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     whole = msgspec.structs.replace(whole, setup=full)
     recording = record if record is None or isinstance(record, Recording) else Recording(record)
     return Connecting(whole, where, credential, dial, snapshot=snapshot, functions=functions, recording=recording)
+
+
+def _snapshot_from(given: object) -> Snapshot | None:
+    if isinstance(given, bytes | bytearray | memoryview | str):
+        return Snapshot.from_json(cast("bytes", given))
+    if given is None or isinstance(given, Snapshot):
+        return given
+    raise ConfigError(f"resume takes a Snapshot, or one that was packed, not {type(given).__name__}", path="resume")
 
 
 def _full_setup(config: SessionConfig, endpoint: Endpoint, snapshot: Snapshot | None) -> Setup:

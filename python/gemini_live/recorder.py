@@ -9,8 +9,9 @@ and every other line is one frame, or the beginning or end of a connection::
     {"t":1.204,"dir":">","kind":"text","data":{"realtimeInput":{…}}}
 
 What opens a door is left out: headers and the URL's query are not written, a handle is replaced by ``handle-1`` and so
-on, the same each time, and so are the credentials of the service's own tools. Audio and images are kept whole or by
-their hash. What was said stays readable, so a recording is as private as the conversation.
+on, the same each time, and so are the credentials of the service's own tools and the signed consent to a replicated
+voice. Audio and images are kept whole or by their hash. What was said stays readable, so a recording is as private as
+the conversation.
 
 The event loop only queues; a thread of its own writes. Recording never ends a session: what cannot be written ends the
 recording, with one warning and, if it can be, with a line that says so.
@@ -26,6 +27,8 @@ import hashlib
 import logging
 import os
 import queue
+import stat
+import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -39,6 +42,9 @@ import msgspec
 from gemini_live.codec import message_of
 from gemini_live.errors import ConfigError
 from gemini_live.transport import DialError
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -60,6 +66,19 @@ _MOST_WAITING: Final = 8_192
 _PATIENCE_S: Final = 5.0
 # Fields of the service's own tools (googleMaps, mcpServers, exaAiSearch …) that hold credentials.
 _CREDENTIALS: Final = frozenset({"apikey", "apikeystring", "apikeyconfig", "authconfig", "authorization", "headers"})
+# The fields that hold bytes beside a MIME type: of blobs, of a replicated voice, and of an avatar.
+_MIME_TYPES: Final = frozenset({"mimeType", "mime_type", "imageMimeType", "image_mime_type"})
+_DATA: Final = frozenset(
+    {
+        "data",
+        "voiceSampleAudio",
+        "voice_sample_audio",
+        "consentAudio",
+        "consent_audio",
+        "imageData",
+        "image_data",
+    }
+)
 
 _Line = TypeVar("_Line")
 
@@ -136,18 +155,35 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True):
 def read_recording(path: str | os.PathLike[str]) -> RecordedSession:
     """Read a file that ``connect(…, record=…)`` has written.
 
+    One that ends within a line, as after a crash or when the disk was full, is read up to there; ``stop`` says so.
+
     Raises:
         ConfigError: it cannot be read, or is no such file; with the line and the reason.
     """
     try:
-        lines = Path(path).read_bytes().splitlines()
+        whole = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {os.fspath(path)}: {error.strerror}", path="path") from None
+    lines = whole.splitlines()
+    cut_off = len(lines) > 1 and not whole.endswith(b"\n") and not _is_json(lines[-1])
+    if cut_off:
+        lines.pop()
     header = _read_line(path, 1, lines[0] if lines else b"", _Header)
     if header.format != _FORMAT or header.version != _VERSION:
         raise _broken(path, 1, f"format {header.format!r}, version {header.version}, is not known here")
     frames = [_read_line(path, number, line, RecordedFrame) for number, line in enumerate(lines[1:], 2)]
+    if cut_off:
+        last_s = frames[-1].time_s if frames else 0.0
+        frames.append(RecordedFrame(time_s=last_s, direction="", kind="stop", reason="the file ends within a line"))
     return RecordedSession(created=header.created, model=header.model, url=header.url, frames=frames)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _read_line(path: str | os.PathLike[str], number: int, line: bytes, kind: type[_Line]) -> _Line:
@@ -302,8 +338,7 @@ class _Writer:
         created = datetime.now(UTC).replace(microsecond=0)
         header = _Header(format=_FORMAT, version=_VERSION, created=created, model=model, url=_without_query(url))
         try:
-            # a conversation is nobody else's business
-            self._file: IO[bytes] = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+            self._file = _opened(self._path)
         except (OSError, ValueError) as error:
             raise self._unwritable(error) from None
         try:
@@ -367,11 +402,50 @@ class _Writer:
 
     def _close_file(self) -> None:
         try:
+            _unlock(self._file)
             self._file.close()
         except OSError as error:
             # what the buffer held is lost; the descriptor is closed all the same
             if not self._stopped:
                 _log.warning("the end of the recording %s is lost: %s", self._path, error.strerror)
+
+
+def _opened(path: str) -> IO[bytes]:
+    """The file, empty, for its owner only, because a conversation is nobody else's business, and for one recording."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            if sys.platform != "win32":
+                _lock(descriptor)
+                with contextlib.suppress(PermissionError):  # somebody else's file that we may write
+                    os.fchmod(descriptor, 0o600)
+            os.ftruncate(descriptor, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "wb")
+
+
+def _lock(descriptor: int) -> None:
+    """Keep the file for one recording.
+
+    Raises:
+        OSError: another one is being written there.
+    """
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            words = "another recording is being written there; give each session its own"
+            raise OSError(error.errno, words) from None
+        except OSError:
+            pass  # not every file system has locks
+
+
+def _unlock(file: IO[bytes]) -> None:
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)  # the child of a fork may still have the file
 
 
 class _Cleaner:
@@ -411,6 +485,8 @@ class _Cleaner:
         for kind in ("setup", "contextUpdate", "context_update"):
             if isinstance(message.get(kind), dict) and "tools" in message[kind]:
                 message[kind]["tools"] = _without_credentials(message[kind]["tools"])
+        for kind in ("setup", "setupComplete", "setup_complete"):
+            _hide_signature(message.get(kind))
         return cast("dict[str, Any]", _hashed(message)) if self._by_hash else message
 
     def _hide_handle(self, fields: dict[str, Any]) -> None:
@@ -418,6 +494,16 @@ class _Cleaner:
             handle = fields.get(name)
             if isinstance(handle, str) and handle:
                 fields[name] = self._pseudonyms.setdefault(handle, f"handle-{len(self._pseudonyms) + 1}")
+
+
+def _hide_signature(value: object) -> None:
+    """Take out the consent to a replicated voice: with it, whoever has a sample can speak with that voice."""
+    if isinstance(value, dict):
+        for name, inner in cast("dict[str, Any]", value).items():
+            if name in {"voiceConsentSignature", "voice_consent_signature"} and isinstance(inner, dict):
+                value[name] = {"signature": "…"}
+            else:
+                _hide_signature(inner)
 
 
 def _without_query(url: str) -> str:
@@ -442,15 +528,15 @@ def _without_credentials(tools: object) -> object:
 
 
 def _hashed(value: object) -> object:
-    """The same with the data of every blob, ``{mimeType, data}``, replaced by its hash."""
+    """The same with the data of every blob, ``{mimeType, data}`` or likewise, replaced by its hash."""
     if isinstance(value, list):
         return [_hashed(item) for item in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
     fields = cast("Mapping[str, object]", value)
-    is_blob = "mimeType" in fields or "mime_type" in fields
+    data = _DATA if _MIME_TYPES & fields.keys() else frozenset[str]()
     return {
-        name: _hash(inner) if is_blob and name == "data" and isinstance(inner, str) else _hashed(inner)
+        name: _hash(inner) if name in data and isinstance(inner, str) else _hashed(inner)
         for name, inner in fields.items()
     }
 

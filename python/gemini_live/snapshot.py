@@ -9,20 +9,34 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gemini_live.capabilities import modality_of
 from gemini_live.errors import ConfigError
+from gemini_live.functions import tools_from
+from gemini_live.interop import setup_and_functions_from
 from gemini_live.messages import FunctionCall
 from gemini_live.outbox import Unsent
 
 if TYPE_CHECKING:
-    from gemini_live.setup_message import Setup
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import Buffer
+
+    from gemini_live.interop import SupportsModelDump
+    from gemini_live.setup_message import Setup, Tool
 
 __all__ = ["Snapshot", "setup_hash"]
 
 _VERSION = 1
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    """All that must be the same in every layout."""
+
+    version: int = _VERSION
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,29 +78,42 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
     @classmethod
-    def from_json(cls, packed: bytes) -> Snapshot:
+    def from_json(cls, packed: Buffer | str) -> Snapshot:
         """Unpack it.
 
         Raises:
             ConfigError: not a snapshot, or one of a later version.
         """
         try:
-            snapshot = msgspec.json.decode(packed, type=cls)
+            version = msgspec.json.decode(packed, type=_Versioned).version
+            if version != _VERSION:
+                raise ConfigError(
+                    f"the snapshot has version {version}, this package reads version {_VERSION}", path="snapshot"
+                )
+            return msgspec.json.decode(packed, type=cls)
         except msgspec.MsgspecError as error:
             raise ConfigError(f"not a snapshot of a session: {error}", path="snapshot") from None
-        if snapshot.version != _VERSION:
-            raise ConfigError(
-                f"the snapshot has version {snapshot.version}, this package reads version {_VERSION}", path="snapshot"
-            )
-        return snapshot
 
-    def for_setup(self, setup: Setup) -> Snapshot:
+    def for_setup(
+        self,
+        setup: str | Setup | Mapping[str, Any] | SupportsModelDump,
+        *,
+        tools: Sequence[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
+    ) -> Snapshot:
         """The same for another setup, which the service allows as long as the model is the same.
 
         Args:
-            setup: what the session is to have from now on.
+            setup: what the session is to have from now on, as `connect` will be given it.
+            tools: likewise.
+
+        Raises:
+            ConfigError: as by `connect`, for a setup or a tool that cannot work.
         """
-        return msgspec.structs.replace(self, setup_hash=setup_hash(setup))
+        modality = modality_of(setup) if isinstance(setup, str) else ""
+        whole, functions = setup_and_functions_from(setup, modality=modality)
+        if tools or functions:
+            whole = msgspec.structs.replace(whole, tools=tools_from([*tools, *functions], whole.tools)[0])
+        return msgspec.structs.replace(self, setup_hash=setup_hash(whole))
 
     def unsent_by_now(self) -> list[Unsent]:
         """What is unsent, as old as it has become since the snapshot was taken."""
@@ -119,7 +146,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         if self.setup_hash != setup_hash(setup):
             raise ConfigError(
                 "the setup is not the one of the snapshot; give the same, or change it with "
-                "resume=snapshot.for_setup(setup)",
+                "resume=snapshot.for_setup(setup, tools=…)",
                 path="setup",
             )
 

@@ -12,6 +12,7 @@ holds a credential, a handle, or anything that was said.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import weakref
 from typing import TYPE_CHECKING
@@ -129,41 +130,54 @@ class Telemetry:
         self._heard = False  # the turn's first audio
         self._outcome = "complete"
         self._reconnect: trace.Span | None = None
+        self._listen = listen
+        self._broken = False
         self._measure.sessions.add(1, self._attributes)
         self._timer = self._loop.call_later(_EVERY_S, self._look)
-        self._task = self._loop.create_task(self._follow(listen), name="gemini-live telemetry")
+        self._task = self._loop.create_task(self._follow(), name="gemini-live telemetry")
 
     def asked(self) -> None:
-        """The user has just sent something that is answered."""
-        self._spoken_at = self._loop.time()
-        self._turn_begins()
+        """The user has just sent something that is answered. Never raises."""
+        self._try(self._asked)
 
     async def wait_closed(self) -> None:
         """Wait until the session's end has been reported."""
         if not self._task.done():
             await asyncio.wait([self._task])
 
-    async def _follow(self, listen: Cursor) -> None:
+    async def _follow(self) -> None:
         try:
-            async for event in listen:
-                self._tell(event)
-        except Exception:  # noqa: BLE001 - an exporter's, in all likelihood
-            _log.exception("telemetry of a session has stopped; the session goes on")
+            async for event in self._listen:
+                self._try(functools.partial(self._tell, event))
         finally:  # also when the loop is shut down under us
-            listen.close()
+            self._listen.close()
             self._timer.cancel()
-            self._report()
-            self._end_turn("cut")
+            self._try(self._report)
+            # also what is broken has begun, and is to end
+            self._try(functools.partial(self._end_turn, "cut"), even_if_broken=True)
             if self._reconnect is not None:
-                self._reconnect.end()
-            self._session.end()
-            self._measure.sessions.add(-1, self._attributes)
+                self._try(self._reconnect.end, even_if_broken=True)
+            self._try(self._session.end, even_if_broken=True)
+            self._try(functools.partial(self._measure.sessions.add, -1, self._attributes), even_if_broken=True)
+
+    def _try(self, report: Callable[[], object], *, even_if_broken: bool = False) -> None:
+        """Report something. What raises there, an exporter in all likelihood, ends the reports and nothing else."""
+        if self._broken and not even_if_broken:
+            return
+        try:
+            report()
+        except Exception:  # noqa: BLE001 - code of others
+            if not self._broken:
+                _log.exception("telemetry of a session has stopped; the session goes on")
+            self._broken = True
+            self._timer.cancel()
+            self._listen.close()  # so that `_follow` comes to its end
 
     # --- accounts ---
 
     def _look(self) -> None:
         self._timer = self._loop.call_later(_EVERY_S, self._look)
-        self._measure.queue_age.record(self._report().waiting_s, self._attributes)
+        self._try(lambda: self._measure.queue_age.record(self._report().waiting_s, self._attributes))
 
     def _report(self) -> SessionStats:
         """Add what has changed since the last time."""
@@ -187,6 +201,10 @@ class Telemetry:
         return new
 
     # --- the story ---
+
+    def _asked(self) -> None:
+        self._spoken_at = self._loop.time()
+        self._turn_begins()
 
     def _tell(self, event: events.Event) -> None:
         match event:

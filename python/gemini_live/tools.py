@@ -152,7 +152,8 @@ class Tools:
         match event:
             case events.ToolCall(calls=calls):
                 for call in calls:
-                    if call.name in self._functions:
+                    # one whose arguments come in pieces is the user's
+                    if call.name in self._functions and not (call.will_continue or call.partial_args):
                         forgotten = self._functions[call.name].forgotten_when_interrupted(
                             self._declared[call.name], self._model
                         )
@@ -230,6 +231,8 @@ async def _outcome(call: FunctionCall, function: Function) -> tuple[Send, bool]:
         arguments = function.read(call.args)
     except msgspec.ValidationError as error:
         return _answer(call, function, {"error": f"wrong arguments: {error}"}), True
+    except Exception as error:  # noqa: BLE001 - a hint may be a class with code of its own
+        return _failure(call, function, error), True
     try:
         value = await function.call(arguments)
     except asyncio.CancelledError as error:
@@ -237,10 +240,12 @@ async def _outcome(call: FunctionCall, function: Function) -> tuple[Send, bool]:
         if task is not None and task.cancelling():
             raise
         return _failure(call, function, error), True  # something that the function awaited was cancelled
-    except Exception as error:  # noqa: BLE001 - whatever a user's function raises is the answer
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise  # they end the loop, or this coroutine
+    except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is the answer, a panic in Rust too
         return _failure(call, function, error), True
-    response = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {"output": value}
     try:
+        response = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {"output": value}
         return _answer(call, function, response), False
     except Exception as error:  # noqa: BLE001 - an object may have an encoding of its own, which may raise anything
         _log.warning("the tool %s returned what JSON cannot hold: %s", call.name, error)
@@ -254,7 +259,10 @@ def _failure(call: FunctionCall, function: Function, error: BaseException) -> Se
 
 
 def _words(error: BaseException) -> str:
-    said = str(error).encode(errors="replace").decode()[:_MOST_WORDS]
+    try:
+        said = str(error).encode(errors="replace").decode()[:_MOST_WORDS]
+    except Exception:  # noqa: BLE001 - an exception's words are the user's code, too
+        said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
