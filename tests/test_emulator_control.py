@@ -117,6 +117,9 @@ async def test_ledger():
         ("send", {}, "missing required field `message`"),
         ("cut", b"{", "JSON"),
         ("cut", b"\xff", "JSON"),
+        ("send", b'{"message": {"x": NaN}}', "JSON"),
+        ("send", b'{"message": ' + b"[" * 100_000, "JSON"),
+        ("go_away", b'{"timeLeftS": 1e999}', "JSON"),
         ("cut", [], "Expected `object`, got `array`"),
     ],
 )

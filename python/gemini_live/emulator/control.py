@@ -11,7 +11,6 @@ one connection that is meant; without it all open ones are.
 from __future__ import annotations
 
 import ipaddress
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -19,7 +18,7 @@ import pybase64
 from aiohttp import web
 
 from gemini_live.emulator.faults import Faults
-from gemini_live.emulator.wire import is_close_code
+from gemini_live.emulator.wire import is_close_code, parse
 from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -157,8 +156,8 @@ def _is_from_here(request: web.Request) -> bool:
 
 async def _body(request: web.Request) -> Any:  # noqa: ANN401 - any JSON
     try:
-        return json.loads(await request.read() or b"{}")
-    except ValueError as error:
+        return parse(await request.read() or b"{}")
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the body is no JSON: {error}") from None
 
 
