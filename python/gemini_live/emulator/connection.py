@@ -420,6 +420,7 @@ class Connection:
             kind, fields = read(data, self.surface)
             if self._conversation is None:
                 self._set_up(kind, fields)
+                self._count()
                 return
             ledger.messages += 1
             ledger.early_messages += not self._open

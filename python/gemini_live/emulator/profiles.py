@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from gemini_live.emulator.knobs import check_numbers, knob
+from gemini_live.emulator.knobs import check_fields, knob
 from gemini_live.errors import ConfigError
 
 __all__ = ["AUDIO_MODELS", "PROFILES", "TEXT_MODELS", "TRANSCRIBE_MODELS", "VOICES", "Pace", "Profile"]
@@ -83,7 +83,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
 
     def __post_init__(self) -> None:
-        check_numbers(self, "pace")
+        check_fields(self, "pace")
         if self.speed == 0:
             raise ConfigError("speed 0 would never say anything", path="pace.speed")
 
@@ -172,7 +172,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_numbers(self, "profile")
+        check_fields(self, "profile")
 
 
 PROFILES: Final = {

@@ -107,8 +107,8 @@ class Emulator:
         self.ca_pem = b""
         self._script = None if script is None else load(script)
         self._recording = None if replay is None else read_recording(replay)
-        self._faults = faults or Faults()
-        self._faults_since = 0
+        self._faults_since = self._upgrades = 0
+        self.faults = Faults() if faults is None else faults
         self._tls = tls
         self._api_key = api_key
         self._text_frames = text_frames
@@ -116,7 +116,6 @@ class Emulator:
         self._tell: Callable[[str], None] = tell or (lambda _line: None)
         self._sessions = Sessions(self.ledger, keep=record)
         self._connections: set[Connection] = set()
-        self._upgrades = 0
         self._running: tuple[web.AppRunner, Port] | None = None
         self._url = ""
 
@@ -205,6 +204,8 @@ class Emulator:
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
+        if not isinstance(faults, Faults):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"faults are a Faults, not {type(faults).__name__}", path="faults")
         self._faults, self._faults_since = faults, self._upgrades
 
     def client_ssl_context(self) -> ssl.SSLContext:
