@@ -11,6 +11,7 @@ import contextlib
 import heapq
 import itertools
 import json
+import math
 import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,7 +22,8 @@ from gemini_live.emulator.admission import admit
 from gemini_live.emulator.conversation import Conversation, Outgoing
 from gemini_live.emulator.faults import DEADLINE_EXPIRED
 from gemini_live.emulator.script import Close
-from gemini_live.emulator.wire import Refusal, close_reason, read
+from gemini_live.emulator.wire import Refusal, close_reason, is_close_code, read
+from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,12 +161,25 @@ class Connection:
     # --- from outside ---
 
     async def go_away(self, time_left_s: float) -> None:
-        """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over."""
-        with contextlib.suppress(ConnectionError):
-            await self._perform(_GoAway(time_left_s))
+        """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over.
+
+        Raises:
+            ConfigError: not a time.
+        """
+        if not 0 <= time_left_s < math.inf:
+            raise ConfigError(f"time_left_s cannot be {time_left_s}", path="time_left_s")
+        if not self._stalled:
+            with contextlib.suppress(ConnectionError):
+                await self._perform(_GoAway(time_left_s))
 
     def close(self, code: int, reason: str) -> None:
-        """Closes with a close frame; `gone` says when it is done."""
+        """Closes with a close frame; `gone` says when it is done.
+
+        Raises:
+            ConfigError: no close frame can hold this code.
+        """
+        if not is_close_code(code):
+            raise ConfigError(f"no close frame can hold {code}", path="code")
         self._at(0, _Close(code, reason))
 
     def cut(self, why: str = "on command", *, mid_frame: bool = False) -> None:
@@ -204,8 +219,15 @@ class Connection:
             self._conversation.memory.mute = True
 
     def send(self, message: replies.Message) -> None:
-        """Sends a server message of any content."""
-        self._at(0, _Say(message))
+        """Sends a server message of any content, as it is now.
+
+        Raises:
+            ConfigError: JSON cannot hold it.
+        """
+        try:
+            self._at(0, _Say(json.loads(json.dumps(message, allow_nan=False))))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"JSON cannot hold it: {error}", path="message") from None
 
     # --- the two tasks ---
 

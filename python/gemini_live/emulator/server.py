@@ -219,7 +219,11 @@ class Emulator:
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
     async def go_away(self, time_left_s: float = 50.0) -> None:
-        """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``."""
+        """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``.
+
+        Raises:
+            ConfigError: not a time.
+        """
         for connection in self.connections:
             await connection.go_away(time_left_s)
 
@@ -248,7 +252,11 @@ class Emulator:
             connection.poison()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends a server message of any content on every open connection."""
+        """Sends a server message of any content on every open connection.
+
+        Raises:
+            ConfigError: JSON cannot hold it.
+        """
         for connection in self.connections:
             connection.send(message)
 
@@ -260,6 +268,9 @@ class Emulator:
         Args:
             code: any code that a close frame may hold.
             reason: cut to 123 bytes of UTF-8.
+
+        Raises:
+            ConfigError: no close frame can hold this code.
         """
         connections = self.connections
         for connection in connections:
