@@ -15,7 +15,7 @@ import math
 import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from gemini_live.emulator import answers, replies
 from gemini_live.emulator.admission import admit
@@ -302,6 +302,9 @@ class Connection:
                     self._closed_by(message.data, message.extra or "")
                     await self._socket.close(code=message.data or WSCloseCode.OK, drain=False)
                     return True
+                case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and not self._ending:
+                    self._closed(message.data.code)  # for a frame that cannot be; aiohttp has sent the close
+                    return False
                 case _:
                     return False
 
@@ -419,14 +422,17 @@ class Connection:
         A socket that is closed with unread bytes is reset, and then the client might never see why.
         """
         text = close_reason(close.reason)
-        self.ledger.code, self.ledger.reason = close.code, text.decode()
-        self._tell(f"closed with {close.code} {text.decode()}".rstrip())
+        self._closed(close.code, text.decode())
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._socket.close(code=close.code, message=text)
         except TimeoutError:
             return False
         return self._socket.close_code != WSCloseCode.ABNORMAL_CLOSURE
+
+    def _closed(self, code: int, reason: str = "") -> None:
+        self.ledger.code, self.ledger.reason = code, reason
+        self._tell(f"closed with {code} {reason}".rstrip())
 
     # --- what is heard ---
 
