@@ -434,7 +434,7 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
         text_frames: sends JSON in text frames instead of binary ones.
         script: what is answered otherwise than usual: a `Script`, a list of rules, a TOML file, or TOML.
         replay: a recording, whose server says again what it said; then it does not matter what clients say.
-        record: keeps all that clients send for the `Ledger`. Off, it counts only, which costs no memory.
+        record: keeps all that clients send for the `Ledger`. Off, it counts, and keeps the texts of the history only.
         host: an address of this machine.
         port: 0 lets the kernel choose.
         tell: is called with one readable line for each connection, turn and fault.
