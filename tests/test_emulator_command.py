@@ -43,3 +43,33 @@ async def test_command_says_that_the_port_is_in_use():
         args = parser.parse_args(["--port", str(taken.getsockname()[1])])
         with pytest.raises(OSError, match="address already in use"):
             await command.run(args)
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("ascii", "こんにちは"), ("utf-8", "\ud800")])
+async def test_what_the_terminal_cannot_show_disturbs_nobody(encoding, text, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    process = await start_command("--compress-time")
+    url = (await process.stdout.readline()).decode().strip()
+    async with dial(url) as client:
+        await client.set_up()
+        await client.say(realtimeInput={"text": text})
+        await client.until("serverContent", "turnComplete")
+        await client.flushed()
+    process.terminate()
+    out, err = await process.communicate()
+    assert err == b""
+    assert text.encode("ascii", "backslashreplace") in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a broken pipe is another error there")
+async def test_nobody_need_read_what_it_writes():
+    process = await start_command("--compress-time")
+    url = (await process.stdout.readline()).decode().strip()
+    process._transport.get_pipe_transport(1).close()
+    async with dial(url) as client:
+        await client.set_up()
+        await client.say(realtimeInput={"text": "hello"})
+        await client.until("serverContent", "turnComplete")
+    process.terminate()
+    assert (await process.communicate())[1] == b""
+    assert process.returncode == 0

@@ -112,11 +112,15 @@ async def test_ledger():
         ("go_away", {"timeLeftS": "5"}, "Expected `float`, got `str`"),
         ("go_away", {"timeLeftS": -5}, "Expected `float` >= 0"),
         ("close", {"code": 1006}, "1006"),
+        ("close", {"code": 1006, "connection": 99}, "1006"),  # though nobody is there
         ("faults", {"cutAfter": 1}, "unknown field `cutAfter`"),
         ("faults", {"cutAfterS": -1}, "cut_after_s cannot be -1"),
         ("send", {}, "missing required field `message`"),
         ("cut", b"{", "JSON"),
         ("cut", b"\xff", "JSON"),
+        ("send", b'{"message": {"x": NaN}}', "JSON"),
+        ("send", b'{"message": ' + b"[" * 100_000, "JSON"),
+        ("go_away", b'{"timeLeftS": 1e999}', "JSON"),
         ("cut", [], "Expected `object`, got `array`"),
     ],
 )
@@ -156,6 +160,69 @@ async def test_other_rooms_commands_from_python():
         assert await client.get() == {"x": 1}
         emu.cut(mid_frame=True)
         assert (await client.closed())[0] == 1006
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda emu: emu.send({"x": NAN}),
+        lambda emu: emu.send({"x": b"bytes"}),
+        lambda emu: emu.connections[0].send({"x": object()}),
+        lambda emu: emu.close_connections(1005),
+        lambda emu: emu.connections[0].close(70_000, ""),
+        lambda emu: emu.go_away(NAN),
+        lambda emu: emu.go_away(INF),
+        lambda emu: emu.connections[0].go_away(-1),
+    ],
+)
+async def test_commands_that_cannot_be_done_fail_at_once(command):
+    async with talk() as (emu, client):
+        with pytest.raises(ConfigError):
+            await _done(command, emu)
+        await client.flushed()
+
+
+async def _done(command, emu):
+    if (doing := command(emu)) is not None:
+        await doing
+
+
+async def test_what_is_sent_is_what_it_was_then():
+    async with talk() as (emu, client):
+        emu.send(message := {"x": [1]})
+        message["x"].append(2)
+        assert await client.get() == {"x": [1]}
+
+
+async def test_a_stalled_connection_says_nothing_on_command():
+    async with talk() as (emu, client):
+        emu.stall()
+        await emu.go_away(5)
+        emu.send({"x": 1})
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.ws.receive()
+        emu.cut()
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:80", "app.localhost", "LOCALHOST"])
+async def test_names_of_this_machine(host):
+    async with talk() as (emu, client):
+        assert (await post(emu, "ledger", method="GET", Host=host))[0] == 200
+        await client.flushed()
+
+
+async def test_no_name_that_somebody_made_point_here():
+    """A browser that is led to find evil.example on this machine shows its page, and then says no Origin."""
+    async with talk() as (emu, client):
+        for host in ("evil.example", "evil.example:80", "localhost.evil.example", "", "[", "127.0.0.1.evil.example"):
+            assert (await post(emu, "ledger", method="GET", Host=host))[0] == 403
+        await client.flushed()
+    async with emulator.Emulator(host="localhost") as emu:
+        assert (await post(emu, "ledger", method="GET"))[0] == 200
 
 
 # --- the knobs ---

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from gemini_live.emulator.conversation import Conversation
 from gemini_live.emulator.ledger import Log
 from gemini_live.emulator.memory import Memory
 from gemini_live.emulator.replies import duration
+from gemini_live.emulator.resampling import Resampler
 from gemini_live.emulator.schema import CLIENT_KINDS, ENUMS, MESSAGES
 from gemini_live.emulator.vad import FRAME, Vad
 from gemini_live.emulator.wire import Refusal, read
@@ -168,6 +170,27 @@ def test_e44_a_restored_state_goes_on_as_if_nothing_had_happened(said, data):
         assert memory.log.counts == undisturbed.memory.log.counts
         assert [entry.kind for entry in memory.log.entries] == [entry.kind for entry in undisturbed.memory.log.entries]
         assert memory.tokens == undisturbed.memory.tokens
+
+
+def test_a_mark_costs_the_same_late_in_a_session(monkeypatch):
+    """Each turn on Vertex AI leaves one, so that a cost that grows with the session would grow with its square."""
+    fed = []
+    feed = Resampler.feed
+    monkeypatch.setattr(Resampler, "feed", lambda self, samples: fed.append(len(samples)) or feed(self, samples))
+    sizes = []
+    for turns in (10, 1_000):
+        memory = Memory(Log())
+        memory.history += [("user", "hello"), ("model", "hello")] * turns
+        tell = converse(memory)
+        for _ in range(10):
+            tell.receive("realtime_input", audio(silence(0.1, 48_000), 48_000), 0.0)
+        tracemalloc.start()
+        marks = [memory.mark() for _ in range(20)]
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        assert len(marks[0].branch().history) == 2 * turns
+    assert sizes[1] < 2 * sizes[0]
+    assert len(fed) == 2 * (10 + 10)  # once when it was heard, and once when it was restored
 
 
 # --- any input ------------------------------------------------------------------------------------------------------

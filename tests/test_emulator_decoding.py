@@ -142,6 +142,9 @@ def schema_spellings(message):
         '{"setup":{"generationConfig":{"seed":1.5}}}',
         '{"setup":{"generationConfig":{"seed":true}}}',
         '{"setup":{"generationConfig":{"temperature":"x"}}}',
+        '{"setup":{"generationConfig":{"temperature":NaN}}}',  # which only Python takes for JSON
+        '{"setup":{"generationConfig":{"temperature":-Infinity}}}',
+        '{"setup":{"generationConfig":{"temperature":1e999}}}',
         '{"setup":{"generationConfig":{"response_modalities":["SMELL"]}}}',
         '{"setup":{"generationConfig":{},"generation_config":{}}}',
         b"\xff\xfe{}",

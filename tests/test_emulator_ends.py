@@ -6,6 +6,7 @@ import json
 import ssl
 
 import aiohttp
+import numpy as np
 import pytest
 
 import emulator_client
@@ -333,8 +334,71 @@ async def test_e48_too_many_at_once(by_status):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"close_code": 1006}, {"go_away_code": 99}, {"http_status": 200}, {"cut_after_s": -1}]
+    "fields",
+    [
+        {"close_code": 1006},
+        {"go_away_code": 99},
+        {"http_status": 200},
+        {"cut_after_s": -1},
+        {"cut_after_s": "5"},
+        {"cut_after_s": True},
+        {"cut_after_messages": 1.5},  # it would be waited for for ever
+        {"cut_at_speech": 0},
+        {"close_at_speech": 0},
+        {"go_away_time_left_s": float("inf")},
+        {"handle_refusal": "enity"},
+        {"close_reason": None},
+        {"http_status": "503"},
+    ],
+    ids=str,
 )
 def test_faults_that_cannot_be(fields):
-    with pytest.raises(ConfigError, match=next(iter(fields))):
+    with pytest.raises(ConfigError, match=next(iter(fields))) as error:
         emulator.Faults(**fields)
+    assert error.value.path == f"faults.{next(iter(fields))}"
+
+
+@pytest.mark.parametrize(
+    ("struct", "fields"),
+    [
+        (emulator.Profile, {"updates": "perodic"}),
+        (emulator.Profile, {"steps": 0.5}),
+        (emulator.Profile, {"models": "my-model"}),  # a text is a tuple of letters to Python
+        (emulator.Profile, {"pace": None}),
+        (emulator.Pace, {"speed": "fast"}),
+        (emulator.Pace, {"hold": float("nan")}),
+    ],
+    ids=str,
+)
+def test_models_and_paces_that_cannot_be(struct, fields):
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        struct(**({"name": "x"} if struct is emulator.Profile else {}) | fields)
+
+
+def test_any_float_will_do():
+    assert emulator.Faults(cut_after_s=np.float64(1.5), close_after_s=2).cut_after_s == 1.5
+
+
+@pytest.mark.parametrize("faults", [None, {"http_status": 503}])
+async def test_faults_are_faults(faults):
+    async with talk() as (emu, client):
+        with pytest.raises(ConfigError, match="Faults"):
+            emu.faults = faults
+        await client.flushed()
+    if faults is not None:
+        with pytest.raises(ConfigError, match="Faults"):
+            emulator.Emulator(faults=faults)
+
+
+@pytest.mark.parametrize(
+    ("faults", "end"),
+    [
+        (emulator.Faults(cut_after_messages=0), (1006, "")),
+        (emulator.Faults(close_after_messages=0, close_code=4000, close_reason="none"), (4000, "none")),
+    ],
+)
+async def test_e46_after_no_message_at_all(faults, end):
+    async with emulator.Emulator(faults=faults, compress_time=True) as emu, dial(emu.url) as client:
+        await client.say(setup={"model": DEV_MODEL})
+        assert await client.closed() == end
+        assert (emu.ledger.connections[0].session, emu.ledger.connections[0].messages) == (1, 0)

@@ -42,6 +42,9 @@ async def test_e14_setup_complete(path, model):
         (DEV, ""),
         (DEV, VERTEX_MODEL),
         (VERTEX, DEV_MODEL),
+        # what each API calls its 2.5, the other has not
+        (DEV, "models/gemini-live-2.5-flash-native-audio"),
+        (VERTEX, "publishers/google/models/gemini-2.5-flash-native-audio-latest"),
     ],
 )
 async def test_e15_unknown_model(path, model):

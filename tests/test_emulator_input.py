@@ -31,12 +31,35 @@ async def test_e17_sixteen_kilohertz_where_none_is_said():
 
 
 @pytest.mark.parametrize(
+    "mime_type",
+    [
+        "audio/pcm;rate=48000",
+        "audio/pcm; rate=48000; channels=1",
+        "audio/pcm;channels=1;rate=48000",
+        "AUDIO/PCM ;Rate=48000",
+    ],
+)
+async def test_e17_the_rate_wherever_it_stands(mime_type):
+    async with talk(setup={"inputAudioTranscription": {}}) as (_, client):
+        await client.say(realtimeInput={"audio": blob(tone(1, 48_000)) | {"mimeType": mime_type}})
+        await client.say(realtimeInput={"audioStreamEnd": True})
+        assert said(await client.until("serverContent", "turnComplete"), "inputTranscription") == "utterance 1, 1.0 s"
+
+
+@pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({"audio": {"mimeType": "audio/webm", "data": "AAAA"}}, "Cannot extract voices from a non-audio request"),
         ({"audio": {"mimeType": "image/jpeg", "data": "AAAA"}}, "Cannot extract voices from a non-audio request"),
         ({"audio": {"data": "AAAA"}}, "Cannot extract voices from a non-audio request"),
-        ({"audio": {"mimeType": "audio/pcm;rate=0", "data": "AAAA"}}, "Request contains an invalid argument."),
+        ({"audio": {"mimeType": "audio/pcm;rate=0", "data": "AAA="}}, "Request contains an invalid argument."),
+        ({"audio": {"mimeType": "audio/pcm;rate=", "data": "AAA="}}, "Request contains an invalid argument."),
+        ({"audio": {"mimeType": "audio/pcm;rate=48k", "data": "AAA="}}, "Request contains an invalid argument."),
+        ({"audio": {"mimeType": "audio/pcm;rate=1600000", "data": "AAA="}}, "Request contains an invalid argument."),
+        (
+            {"audio": {"mimeType": "audio/pcm16;rate=16000", "data": "AAA="}},
+            "Cannot extract voices from a non-audio request",
+        ),
         ({"audio": {"mimeType": "audio/pcm", "data": "AAAA"}}, "Request contains an invalid argument."),  # 3 bytes
         ({"video": {"mimeType": "audio/pcm", "data": "AAAA"}}, "Request contains an invalid argument."),
     ],

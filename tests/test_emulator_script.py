@@ -320,6 +320,16 @@ RULE = "\n[[rule]]\nwhen = { text = 'x' }\nreply = []\n"
         (RULE.replace("[]", "[{ wait_s = -1 }]"), ["rule 1, reply[1].wait_s"]),
         (RULE.replace("[]", "[{ audio = 'none.wav' }]"), ["rule 1, reply[1].audio", "none.wav", "No such file"]),
         (RULE.replace("[]", "[{ close = { code = 1006 } }]"), ["rule 1, reply[1].close", "1006"]),
+        (
+            RULE.replace("[]", "[{ tool_calls = [{ name = 'f', id = '1' }, { name = 'g', id = '1' }] }]"),
+            ["rule 1, reply[1].tool_calls", "two calls with the id '1'"],
+        ),
+        # and what would never fire, or spoil the order of those that do
+        (RULE + "times = -1\n", ["rule 1, times", "-1"]),
+        ("[[rule]]\nwhen = { utterance = -1 }\n", ["rule 1, when.utterance", "-1"]),
+        ("[[rule]]\nwhen = { after_s = -0.5 }\n", ["rule 1, when.after_s", "not a time: -0.5"]),
+        ("[[rule]]\nwhen = { after_s = nan }\n", ["rule 1, when.after_s", "not a time: nan"]),
+        ("[[rule]]\nwhen = { after_s = inf }\n", ["rule 1, when.after_s", "not a time: inf"]),
     ],
 )
 def test_mistakes_are_named_with_their_place(toml, words, tmp_path):
@@ -344,6 +354,8 @@ def test_mistakes_are_named_with_their_place(toml, words, tmp_path):
         ([{"when": {"text": "x"}, "replies": []}], "rule 1: no key 'replies'; did you mean 'reply'"),
         ([Rule(when=When(text="x"), reply=(Reply(),))], "rule 1, reply[1]"),
         ([5], "rule 1"),
+        ([RULE, object()], "a rule is a Rule or a mapping"),
+        (b"[[rule]]", "not bytes"),
     ],
 )
 def test_other_mistakes(source, words):

@@ -90,6 +90,7 @@ async def test_e49_a_token_from_nothing_at_all(version):
         ([], "invalid argument"),
         (b"{", "Invalid JSON payload received."),
         (b"\xff", "Invalid JSON payload received."),
+        (b'{"uses": NaN}', "Invalid JSON payload received."),
     ],
 )
 async def test_e49_bodies_that_are_refused(body, reason):

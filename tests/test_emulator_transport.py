@@ -1,6 +1,7 @@
 """Paths, keys, frames, pings and close frames (E1 to E7)."""
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -119,3 +120,17 @@ async def test_e07_echoes_a_close_and_frees_the_session():
         async with dial(emu.url) as again:
             await again.set_up(sessionResumption={"handle": handle})
         assert emu.ledger.connections[0].code == 1000
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(b'{"setup":{"model":"\xff"}}', 1007), (b"x" * ((64 << 20) + 1), 1009)], ids=["UTF-8", "size"]
+)
+async def test_the_ledger_knows_how_a_broken_frame_ended(data, code):
+    async with emulator.Emulator(compress_time=True) as emu, dial(emu.url) as client:
+        with contextlib.suppress(ConnectionError):  # it may not wait for the end of what is too long
+            await client.ws._writer.send_frame(data, aiohttp.WSMsgType.TEXT)
+        assert (await client.closed())[0] == code
+        await client.ws.close()
+        while emu.connections:
+            await asyncio.sleep(0.01)
+        assert emu.ledger.connections[0].code == code

@@ -155,6 +155,46 @@ def test_a_test_of_another_runner_is_told(run, pytester):
     result.stdout.fnmatch_lines(["*mark the test asyncio, not anyio*"])
 
 
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        ("def test_it(live_emulator):\n    asyncio.run(ask(live_emulator))\n", True),
+        (
+            "@pytest.mark.asyncio(loop_scope='module')\nasync def test_it(live_emulator): await ask(live_emulator)\n",
+            True,
+        ),
+        ("async def test_it(live_emulator):\n    await ask(live_emulator)\n    assert False\n", False),
+    ],
+    ids=["not async", "another scope", "a failure of its own"],
+)
+def test_a_test_whose_emulator_does_not_run_is_told_why_it_failed(run, test, told):
+    head = """
+import asyncio
+
+async def ask(emu):
+    async with asyncio.timeout(0.3), live.connect("gemini-3.8-live", endpoint=emu.url, auth="any"):
+        pass
+
+"""
+    result = run(head + test)
+    result.assert_outcomes(failed=1)
+    assert ("live_emulator served nobody" in result.stdout.str()) == told
+
+
+def test_other_tests_may_use_what_an_asynchronous_fixture_got(run):
+    tests = """
+@pytest.fixture
+async def used(live_session):
+    await live_session.send_text("Hello")
+    while not isinstance(await live_session.next_event(), live.TurnComplete):
+        pass
+
+def test_it(used, live_emulator):
+    assert live_emulator.ledger.sessions[0].texts == ["Hello"]
+"""
+    run(tests).assert_outcomes(passed=1)
+
+
 def test_without_pytest_asyncio_the_fixtures_say_what_is_missing(pytester, monkeypatch, by_name):
     # as if it were not installed: nothing of this name is found
     pytester.makepyfile(

@@ -6,15 +6,18 @@ pytest-asyncio, in both of its modes; anyio's runner is not supported.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 import gemini_live as live
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Generator
+
+    from pluggy import Result
 
     from gemini_live.emulator import Emulator
 
@@ -29,6 +32,26 @@ _MARKER = (
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, for --strict-markers."""
     config.addinivalue_line("markers", _MARKER)
+
+
+_LOOP: Final = pytest.StashKey[asyncio.AbstractEventLoop]()
+"""What the test's emulator runs on."""
+_IDLE: Final = (
+    "live_emulator served nobody in this test, because its loop did not run. A test that talks to it is async, and its "
+    "loop_scope is that of asyncio_default_fixture_loop_scope."
+)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Result[None], None]:
+    """Tell a failing test whose emulator stood still: to its client it looks like a service that does not answer."""
+    loop = item.stash.get(_LOOP, None)
+    ran: list[str] = []
+    if loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(ran.append, item.nodeid)
+    outcome = yield
+    if loop is not None and outcome.excinfo is not None and not ran:
+        item.add_report_section("call", "live_emulator", _IDLE)
 
 
 def _fixture(function: Callable[..., AsyncIterator[Any]]) -> Any:  # noqa: ANN401 - pytest's own types are private
@@ -71,6 +94,7 @@ async def live_emulator(request: pytest.FixtureRequest) -> AsyncIterator[Emulato
     except TypeError as error:
         pytest.fail(f"@pytest.mark.live: {str(error).removeprefix('Emulator.__init__() ')}", pytrace=False)
     async with made as running:
+        request.node.stash[_LOOP] = asyncio.get_running_loop()
         yield running
 
 

@@ -360,14 +360,19 @@ SCENES = {
 }
 
 
+ON_VERTEX = {"gemini-2.5-flash-native-audio-latest": "gemini-live-2.5-flash-native-audio"}
+"""What Vertex AI calls a model that goes by another name there."""
+
+
 @contextlib.asynccontextmanager
 async def playing(scene, surface):
     """The emulator and the official client, as the scene wants them."""
+    model = ON_VERTEX.get(scene.model, scene.model) if surface == "vertex" else scene.model
     what = (scene.config or {}) | ((scene.vertex or {}) if surface == "vertex" else {})
     chosen = profile(scene.profile, **(scene.changes or {}))
     async with (
         emulator.Emulator(tls=True, profile=chosen, script=scene.script) as emu,
-        talk(emu, surface, model=scene.model, config=what) as official,
+        talk(emu, surface, model=model, config=what) as official,
     ):
         yield official, emu
 

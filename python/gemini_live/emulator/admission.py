@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gemini_live.emulator.answers import functions
-from gemini_live.emulator.profiles import AUDIO_MODELS, TEXT_MODELS, VOICES
+from gemini_live.emulator.profiles import AUDIO_MODELS, ELSEWHERE, TEXT_MODELS, VOICES
 from gemini_live.emulator.wire import INVALID_ARGUMENT, Refusal, SurfaceName
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def admit(setup: dict[str, Any], surface: SurfaceName, version: str, profile: Pr
     name = setup.get("model", "")
     match = _MODEL[surface].fullmatch(name)
     model = match[1] if match else ""
-    if model not in (*AUDIO_MODELS, *TEXT_MODELS, *profile.models):
+    here = {*AUDIO_MODELS, *TEXT_MODELS} - ELSEWHERE[surface]
+    if model not in here and model not in profile.models:
         raise Refusal(
             1008,
             f"{name} is not found for API version {version}, or is not supported for bidiGenerateContent. "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -89,12 +91,22 @@ def _emulator(args: argparse.Namespace) -> Emulator:
         record=args.record,
         host=args.host,
         port=args.port,
-        tell=_print,
+        tell=_tell,
     )
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a program
+    """What the terminal has no letters for is spelt out: it is the text of a client, who must not suffer from it."""
+    encoding = sys.stdout.encoding
+    print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201 - a program
+
+
+def _tell(line: str) -> None:
+    """The same for what happens while it serves, which nobody need read to the end: a parent may want the URL only."""
+    try:
+        _print(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _on_signals(stopped: asyncio.Event, at_the_end: contextlib.ExitStack) -> None:

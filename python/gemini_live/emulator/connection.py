@@ -11,17 +11,19 @@ import contextlib
 import heapq
 import itertools
 import json
+import math
 import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from gemini_live.emulator import answers, replies
 from gemini_live.emulator.admission import admit
 from gemini_live.emulator.conversation import Conversation, Outgoing
 from gemini_live.emulator.faults import DEADLINE_EXPIRED
 from gemini_live.emulator.script import Close
-from gemini_live.emulator.wire import Refusal, close_reason, read
+from gemini_live.emulator.wire import Refusal, close_reason, is_close_code, read
+from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,12 +161,25 @@ class Connection:
     # --- from outside ---
 
     async def go_away(self, time_left_s: float) -> None:
-        """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over."""
-        with contextlib.suppress(ConnectionError):
-            await self._perform(_GoAway(time_left_s))
+        """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over.
+
+        Raises:
+            ConfigError: not a time.
+        """
+        if not 0 <= time_left_s < math.inf:
+            raise ConfigError(f"time_left_s cannot be {time_left_s}", path="time_left_s")
+        if not self._stalled:
+            with contextlib.suppress(ConnectionError):
+                await self._perform(_GoAway(time_left_s))
 
     def close(self, code: int, reason: str) -> None:
-        """Closes with a close frame; `gone` says when it is done."""
+        """Closes with a close frame; `gone` says when it is done.
+
+        Raises:
+            ConfigError: no close frame can hold this code.
+        """
+        if not is_close_code(code):
+            raise ConfigError(f"no close frame can hold {code}", path="code")
         self._at(0, _Close(code, reason))
 
     def cut(self, why: str = "on command", *, mid_frame: bool = False) -> None:
@@ -204,8 +219,15 @@ class Connection:
             self._conversation.memory.mute = True
 
     def send(self, message: replies.Message) -> None:
-        """Sends a server message of any content."""
-        self._at(0, _Say(message))
+        """Sends a server message of any content, as it is now.
+
+        Raises:
+            ConfigError: JSON cannot hold it.
+        """
+        try:
+            self._at(0, _Say(json.loads(json.dumps(message, allow_nan=False))))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"JSON cannot hold it: {error}", path="message") from None
 
     # --- the two tasks ---
 
@@ -280,6 +302,9 @@ class Connection:
                     self._closed_by(message.data, message.extra or "")
                     await self._socket.close(code=message.data or WSCloseCode.OK, drain=False)
                     return True
+                case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and not self._ending:
+                    self._closed(message.data.code)  # for a frame that cannot be; aiohttp has sent the close
+                    return False
                 case _:
                     return False
 
@@ -397,14 +422,17 @@ class Connection:
         A socket that is closed with unread bytes is reset, and then the client might never see why.
         """
         text = close_reason(close.reason)
-        self.ledger.code, self.ledger.reason = close.code, text.decode()
-        self._tell(f"closed with {close.code} {text.decode()}".rstrip())
+        self._closed(close.code, text.decode())
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._socket.close(code=close.code, message=text)
         except TimeoutError:
             return False
         return self._socket.close_code != WSCloseCode.ABNORMAL_CLOSURE
+
+    def _closed(self, code: int, reason: str = "") -> None:
+        self.ledger.code, self.ledger.reason = code, reason
+        self._tell(f"closed with {code} {reason}".rstrip())
 
     # --- what is heard ---
 
@@ -420,6 +448,7 @@ class Connection:
             kind, fields = read(data, self.surface)
             if self._conversation is None:
                 self._set_up(kind, fields)
+                self._count()
                 return
             ledger.messages += 1
             ledger.early_messages += not self._open

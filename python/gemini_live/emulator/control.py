@@ -11,7 +11,7 @@ one connection that is meant; without it all open ones are.
 from __future__ import annotations
 
 import ipaddress
-import json
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -19,7 +19,7 @@ import pybase64
 from aiohttp import web
 
 from gemini_live.emulator.faults import Faults
-from gemini_live.emulator.wire import is_close_code
+from gemini_live.emulator.wire import is_close_code, parse
 from gemini_live.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class _Close(_Body, frozen=True, kw_only=True):
 
     code: int = 1011
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not is_close_code(self.code):
+            raise ValueError(f"no close frame can hold {self.code}")
 
 
 class _Stall(_Body, frozen=True, kw_only=True):
@@ -94,7 +98,7 @@ class Control:
     async def answer(self, request: web.Request) -> web.Response:
         """Answers a request; what is wrong with it stands in ``error``."""
         if not _is_from_here(request):
-            return _json({"error": "from this machine only, and from no web page"}, 403)
+            return _json({"error": "from this machine only, by its address or as localhost, and from no web page"}, 403)
         what = request.match_info["what"]
         try:
             match request.method, what:
@@ -130,8 +134,6 @@ async def _do_to(one: Connection, body: _Body) -> None:
         case _Cut(mid_frame=mid_frame):
             one.cut(mid_frame=mid_frame)
         case _Close(code=code, reason=reason):
-            if not is_close_code(code):
-                raise ValueError(f"no close frame can hold {code}")
             one.close(code, reason)
         case _Stall():
             one.stall()
@@ -146,19 +148,30 @@ async def _do_to(one: Connection, body: _Body) -> None:
 
 
 def _is_from_here(request: web.Request) -> bool:
-    """A page that a browser shows on this machine is not this machine: it says where it comes from."""
-    try:
-        address = ipaddress.ip_address((request.remote or "").partition("%")[0])
-    except ValueError:
+    """Whether a program of this machine asks, and no page that a browser shows here.
+
+    A page says where it comes from, by ``Origin``, or, if its server's name was made to point to this machine, by that
+    name.
+    """
+    address = _address(request.remote or "")
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    if mapped is None or not mapped.is_loopback or "Origin" in request.headers:
         return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback and "Origin" not in request.headers
+    name = re.sub(r":[0-9]+$", "", request.headers.get("Host", "")).lower()
+    return re.fullmatch(r"(.+\.)?localhost", name) is not None or _address(name.strip("[]")) is not None
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
 
 
 async def _body(request: web.Request) -> Any:  # noqa: ANN401 - any JSON
     try:
-        return json.loads(await request.read() or b"{}")
-    except ValueError as error:
+        return parse(await request.read() or b"{}")
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the body is no JSON: {error}") from None
 
 

@@ -584,11 +584,13 @@ def _mime_type(blob: dict[str, Any]) -> str:
 
 def _samples(blob: dict[str, Any]) -> tuple[Samples, int]:
     """The samples of an audio blob and their rate: ``audio/pcm;rate=48000``, 16,000 where none is said (E17)."""
-    match = re.fullmatch(r"audio/pcm\s*(?:;\s*rate=(\d{1,6})\s*)?(?:;.*)?", _mime_type(blob), re.ASCII)
-    if match is None:
+    kind, *parameters = (part.strip() for part in _mime_type(blob).split(";"))
+    if kind != "audio/pcm":
         raise Refusal(1007, _NOT_AUDIO)
+    said = dict(re.split(r"\s*=\s*", parameter, maxsplit=1) for parameter in parameters if "=" in parameter)
+    rate = re.fullmatch(r"[0-9]{1,6}", said.get("rate", str(RATE_HZ)))
+    rate_hz = 0 if rate is None else int(rate[0])
     data = blob.get("data", b"")
-    rate_hz = int(match[1] or RATE_HZ)
     if len(data) % 2 or not 4_000 <= rate_hz <= 384_000:
         raise Refusal(1007, INVALID_ARGUMENT)
     return np.frombuffer(data, "<i2").astype(np.int16, copy=False), rate_hz

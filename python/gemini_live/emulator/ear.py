@@ -29,19 +29,26 @@ class Ear:
         self._window: list[Samples] | None = None
         self._stream: Resampler | None = None
         self._rate_hz = RATE_HZ
-        self._since = 0
+        self._since: int | None = None  # where in the log the resampler began
 
-    def copy(self, log: Log) -> Ear:
-        """An independent one in the same state.
+    def mark(self) -> Ear:
+        """This ear as it is now, to be kept; `branch` makes it live again, for a resampler cannot be copied."""
+        return self._copy(None)
 
-        A resampler cannot be copied, so the new one hears again what the old one has heard: the log's entries since it
-        was made. Without a recording it starts afresh.
+    def branch(self, log: Log) -> Ear:
+        """An ear that starts from this mark and goes its own way.
+
+        Its resampler hears again what the old one had heard: the log's entries since it was made. Without a recording
+        it starts afresh.
         """
+        return self._copy(log)
+
+    def _copy(self, log: Log | None) -> Ear:
         other = Ear()
         other.vad, other.manual = self.vad.copy(), self.manual
         other._window = None if self._window is None else self._window.copy()
         other._rate_hz, other._since = self._rate_hz, self._since
-        if self._stream is not None:
+        if log is not None and self._since is not None:
             other._stream = Resampler(self._rate_hz, RATE_HZ)
             for entry in log.entries[self._since : log.counts.total()]:
                 if entry.kind == "audio":
@@ -67,7 +74,7 @@ class Ear:
         return []
 
     def _flush_resampler(self) -> list[Activity]:
-        stream, self._stream = self._stream, None
+        stream, self._stream, self._since = self._stream, None, None
         return [] if stream is None else self._take(stream.flush())
 
     def flush(self) -> list[Activity]:

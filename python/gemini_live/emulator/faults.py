@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from gemini_live.emulator.knobs import check_numbers, knob
+from gemini_live.emulator.knobs import check_fields, knob
 from gemini_live.emulator.wire import is_close_code
 from gemini_live.errors import ConfigError
 
@@ -24,7 +25,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     On the control endpoint, ``POST /_emulator/faults``, the names are in camelCase.
 
     Raises:
-        ConfigError: a negative number, or a status or close code that does not exist.
+        ConfigError: a negative number, a status or close code that does not exist, or what could never strike.
     """
 
     connections: Annotated[
@@ -75,7 +76,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     cut_after_s: Annotated[float | None, knob("cuts: TCP ends without a close frame", "at this age")] = None
     cut_after_messages: Annotated[
         int | None,
-        knob("cuts: TCP ends without a close frame", "after so many client messages, not counting the setup"),
+        knob(
+            "cuts: TCP ends without a close frame",
+            "after so many client messages, not counting the setup; 0 is right after it",
+        ),
     ] = None
     cut_at_speech: Annotated[
         int | None, knob("cuts: TCP ends without a close frame", "after so many messages with speech of the model")
@@ -91,7 +95,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     close_at_setup: Annotated[bool, knob("closes", "instead of answering the setup")] = False
     close_after_s: Annotated[float | None, knob("closes", "at this age")] = None
     close_after_messages: Annotated[
-        int | None, knob("closes", "after so many client messages, not counting the setup")
+        int | None, knob("closes", "after so many client messages, not counting the setup; 0 is right after it")
     ] = None
     close_at_speech: Annotated[int | None, knob("closes", "after so many messages with speech of the model")] = None
     close_at_call: Annotated[bool, knob("closes", "after a toolCall, before its answer")] = False
@@ -166,10 +170,15 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     ] = False
 
     def __post_init__(self) -> None:
-        check_numbers(self, "faults")
+        check_fields(self, "faults")
         for name in ("close_code", "go_away_code"):
             code: int = getattr(self, name)
             if not is_close_code(code):
                 raise ConfigError(f"{name}: no close frame can hold {code}", path=f"faults.{name}")
+        for name in ("cut_at_speech", "close_at_speech"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"{name} counts from 1", path=f"faults.{name}")
+        if self.go_away_time_left_s == inf:
+            raise ConfigError("go_away_time_left_s must end one day", path="faults.go_away_time_left_s")
         if self.http_status is not None and not 300 <= self.http_status <= 599:
             raise ConfigError(f"http_status {self.http_status} refuses nothing", path="faults.http_status")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from functools import partial
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -18,7 +18,7 @@ from gemini_live.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Knob", "add_options", "check_numbers", "given", "knob", "knobs"]
+__all__ = ["Knob", "add_options", "check_fields", "given", "knob", "knobs"]
 
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
@@ -58,7 +58,7 @@ class Knob(msgspec.Struct, frozen=True):
 
 def knobs(struct: type[msgspec.Struct]) -> Iterator[Knob]:
     """The described fields of a struct, in its order."""
-    hints = get_type_hints(struct, include_extras=True)
+    hints = _hints(struct)
     for field in msgspec.structs.fields(struct):
         hint = hints[field.name]
         if get_origin(hint) is not Annotated:
@@ -83,16 +83,26 @@ def _is_union(hint: object) -> bool:
     return isinstance(hint, UnionType)
 
 
-def check_numbers(struct: msgspec.Struct, path: str) -> None:
-    """Refuses what no knob can mean.
+def check_fields(struct: msgspec.Struct, path: str) -> None:
+    """Refuses what no knob can mean, where it is said and not where it would strike.
 
     Raises:
-        ConfigError: a number is negative or not a number.
+        ConfigError: a value is of another type, or a number is negative or not a number.
     """
-    for name in struct.__struct_fields__:
+    for name, hint in _hints(type(struct)).items():
         value: object = getattr(struct, name)
+        try:
+            # numpy's float64 is a float to Python, but not to msgspec
+            msgspec.convert(float(value) if isinstance(value, float) else value, hint)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{name} cannot be {value!r}: {error}", path=f"{path}.{name}") from None
         if isinstance(value, int | float) and (math.isnan(value) or value < 0):
             raise ConfigError(f"{name} cannot be {value}", path=f"{path}.{name}")
+
+
+@cache
+def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return get_type_hints(struct, include_extras=True)
 
 
 def add_options(

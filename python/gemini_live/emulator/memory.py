@@ -45,7 +45,7 @@ class Memory:
     Attributes:
         log: everything that the user got across.
         ear: the audio stream: position, speech so far.
-        history: pairs of role and text.
+        history: pairs of role and text; only ever grows.
         tokens: by modality, of all that was said; audio that came in is counted by the ear.
         utterances: spoken turns of the user.
         answers: answers spoken to their end.
@@ -80,19 +80,24 @@ class Memory:
         self.given_up: list[Call] = []
         self.fired: Counter[int] = Counter()
         self.mute = False
+        self._said = 0  # how much of the history a mark contains
 
     def mark(self) -> Memory:
-        """This state as it is now, to be kept; `branch` makes it live again."""
-        return self._copy(self.log.mark())
+        """This state as it is now, to be kept; `branch` makes it live again.
+
+        Shares what only ever grows, because each turn of a session may leave a mark.
+        """
+        return self._copy(self.log.mark(), self.ear.mark(), self.history)
 
     def branch(self) -> Memory:
         """A state that starts from this mark and goes its own way."""
-        return self._copy(self.log.branch())
+        log = self.log.branch()
+        return self._copy(log, self.ear.branch(log), self.history[: self._said])
 
-    def _copy(self, log: Log) -> Memory:
+    def _copy(self, log: Log, ear: Ear, history: list[tuple[str, str]]) -> Memory:
         other = Memory(log)
-        other.ear = self.ear.copy(log)
-        other.history = self.history.copy()
+        other.ear = ear
+        other.history, other._said = history, len(self.history)
         other.tokens = self.tokens.copy()
         other.calls, other.results, other.waiting = self.calls.copy(), self.results.copy(), self.waiting.copy()
         other.utterances, other.answers, other.interruptions = self.utterances, self.answers, self.interruptions

@@ -7,10 +7,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from gemini_live.emulator.knobs import check_numbers, knob
+from gemini_live.emulator.knobs import check_fields, knob
 from gemini_live.errors import ConfigError
 
-__all__ = ["AUDIO_MODELS", "PROFILES", "TEXT_MODELS", "TRANSCRIBE_MODELS", "VOICES", "Pace", "Profile"]
+__all__ = ["AUDIO_MODELS", "ELSEWHERE", "PROFILES", "TEXT_MODELS", "TRANSCRIBE_MODELS", "VOICES", "Pace", "Profile"]
 
 AUDIO_MODELS: Final = (
     "gemini-3.8-live",
@@ -23,6 +23,12 @@ AUDIO_MODELS: Final = (
     "gemini-3.5-live-translate-preview",
 )
 """Models that answer with ``AUDIO`` only (model pages)."""
+
+ELSEWHERE: Final = {
+    "dev": frozenset({"gemini-live-2.5-flash-native-audio"}),
+    "vertex": frozenset(model for model in AUDIO_MODELS if model.startswith("gemini-2.5-")),
+}
+"""Models that only the other API has: 2.5 goes by other names there (model pages)."""
 
 TRANSCRIBE_MODELS: Final = (
     "gemini-3.5-transcribe-live",
@@ -83,7 +89,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
 
     def __post_init__(self) -> None:
-        check_numbers(self, "pace")
+        check_fields(self, "pace")
         if self.speed == 0:
             raise ConfigError("speed 0 would never say anything", path="pace.speed")
 
@@ -172,7 +178,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_numbers(self, "profile")
+        check_fields(self, "profile")
 
 
 PROFILES: Final = {

@@ -198,8 +198,11 @@ def load(source: Script | Sequence[Rule | Mapping[str, Any]] | str | Path) -> Sc
         case str():
             toml = source
             tables = _parse(toml, where)
-        case Sequence():
-            tables = {"rule": [msgspec.to_builtins(rule) for rule in source]}
+        case Sequence() if not isinstance(source, bytes):
+            try:
+                tables = {"rule": [msgspec.to_builtins(rule) for rule in source]}
+            except TypeError as error:
+                raise ConfigError(f"{where}: a rule is a Rule or a mapping: {error}", path="script") from None
         case _:
             raise ConfigError(
                 f"a script is a path, TOML or a list of rules, not {type(source).__name__}", path="script"
@@ -267,6 +270,11 @@ def _checked(rule: Rule, folder: Path, where: str) -> Rule:
         raise ConfigError(f"{where}, when: no condition; there are {', '.join(When.__struct_fields__)}", path="script")
     if len(said) > 1 and not said <= _WORDS:
         raise ConfigError(f"{where}, when: {' and '.join(sorted(said))} cannot come together", path="script")
+    if rule.times is not None and rule.times < 0:
+        raise ConfigError(f"{where}, times: it cannot fire {rule.times} times", path="script")
+    if when.utterance is not None and when.utterance < 0:
+        raise ConfigError(f"{where}, when.utterance: counted from 1, 0 is every one: {when.utterance}", path="script")
+    _check_time(when.after_s, f"{where}, when.after_s")
     if when.text_matches is not None:
         try:
             re.compile(when.text_matches)
@@ -306,10 +314,17 @@ def _check_reply(one: Reply, where: str) -> None:
         raise ConfigError(f"{where}: JSON cannot hold it: {error}", path="script") from None
     if one.close is not None and not is_close_code(one.close.code):
         raise ConfigError(f"{where}.close: no close frame can hold {one.close.code}", path="script")
+    ids = [call.id for call in one.calls if call.id]
+    for number, call_id in enumerate(ids):
+        if call_id in ids[:number]:
+            raise ConfigError(f"{where}.tool_calls: two calls with the id {call_id!r}", path="script")
     for name in ("wait_s", "go_away"):
-        value: float | None = getattr(one, name)
-        if value is not None and not 0 <= value < float("inf"):
-            raise ConfigError(f"{where}.{name}: not a time: {value}", path="script")
+        _check_time(getattr(one, name), f"{where}.{name}")
+
+
+def _check_time(value: float | None, where: str) -> None:
+    if value is not None and not 0 <= value < float("inf"):
+        raise ConfigError(f"{where}: not a time: {value}", path="script")
 
 
 @lru_cache(maxsize=64)

@@ -107,8 +107,8 @@ class Emulator:
         self.ca_pem = b""
         self._script = None if script is None else load(script)
         self._recording = None if replay is None else read_recording(replay)
-        self._faults = faults or Faults()
-        self._faults_since = 0
+        self._faults_since = self._upgrades = 0
+        self.faults = Faults() if faults is None else faults
         self._tls = tls
         self._api_key = api_key
         self._text_frames = text_frames
@@ -116,7 +116,6 @@ class Emulator:
         self._tell: Callable[[str], None] = tell or (lambda _line: None)
         self._sessions = Sessions(self.ledger, keep=record)
         self._connections: set[Connection] = set()
-        self._upgrades = 0
         self._running: tuple[web.AppRunner, Port] | None = None
         self._url = ""
 
@@ -205,6 +204,8 @@ class Emulator:
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
+        if not isinstance(faults, Faults):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"faults are a Faults, not {type(faults).__name__}", path="faults")
         self._faults, self._faults_since = faults, self._upgrades
 
     def client_ssl_context(self) -> ssl.SSLContext:
@@ -218,7 +219,11 @@ class Emulator:
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
     async def go_away(self, time_left_s: float = 50.0) -> None:
-        """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``."""
+        """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``.
+
+        Raises:
+            ConfigError: not a time.
+        """
         for connection in self.connections:
             await connection.go_away(time_left_s)
 
@@ -247,7 +252,11 @@ class Emulator:
             connection.poison()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends a server message of any content on every open connection."""
+        """Sends a server message of any content on every open connection.
+
+        Raises:
+            ConfigError: JSON cannot hold it.
+        """
         for connection in self.connections:
             connection.send(message)
 
@@ -259,6 +268,9 @@ class Emulator:
         Args:
             code: any code that a close frame may hold.
             reason: cut to 123 bytes of UTF-8.
+
+        Raises:
+            ConfigError: no close frame can hold this code.
         """
         connections = self.connections
         for connection in connections:
@@ -422,7 +434,7 @@ def serve(  # noqa: PLR0913 - keywords, all with defaults
         text_frames: sends JSON in text frames instead of binary ones.
         script: what is answered otherwise than usual: a `Script`, a list of rules, a TOML file, or TOML.
         replay: a recording, whose server says again what it said; then it does not matter what clients say.
-        record: keeps all that clients send for the `Ledger`. Off, it counts only, which costs no memory.
+        record: keeps all that clients send for the `Ledger`. Off, it counts, and keeps the texts of the history only.
         host: an address of this machine.
         port: 0 lets the kernel choose.
         tell: is called with one readable line for each connection, turn and fault.

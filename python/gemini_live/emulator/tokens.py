@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
 import time
@@ -10,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gemini_live.emulator.schema import MESSAGES
-from gemini_live.emulator.wire import INVALID_ARGUMENT, Refusal, read_message, snake_case
+from gemini_live.emulator.wire import INVALID_ARGUMENT, Refusal, parse, read_message, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +144,7 @@ class Tokens:
 
     def _fields(self, body: bytes) -> dict[str, Any]:
         try:
-            message: object = json.loads(body.decode() or "{}")
+            message = parse(body or b"{}")
         except (ValueError, RecursionError):
             raise Refusal(400, "Invalid JSON payload received.") from None
         return read_message(message, "AuthToken", "dev")

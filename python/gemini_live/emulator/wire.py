@@ -8,9 +8,10 @@ reference; E8 to E12).
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import cache
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NoReturn, cast
 
 import pybase64
 
@@ -22,6 +23,7 @@ __all__ = [
     "SurfaceName",
     "close_reason",
     "is_close_code",
+    "parse",
     "read",
     "read_message",
     "snake_case",
@@ -68,8 +70,7 @@ def read(data: str | bytes, surface: SurfaceName) -> tuple[str, dict[str, Any]]:
         Refusal: 1007, with the service's words.
     """
     try:
-        # json.loads would guess at UTF-16 and UTF-32 if it were given bytes
-        message: object = json.loads(data if isinstance(data, str) else data.decode())
+        message = parse(data)
     except (ValueError, RecursionError):
         raise _invalid() from None
     fields = _message(message, "ClientMessage", "", surface)
@@ -77,6 +78,28 @@ def read(data: str | bytes, surface: SurfaceName) -> tuple[str, dict[str, Any]]:
     if len(kinds) != 1:
         raise _invalid()
     return kinds[0], cast("dict[str, Any]", fields[kinds[0]])
+
+
+def parse(data: str | bytes) -> object:
+    """JSON as RFC 8259 has it: UTF-8, and without Python's own ``NaN`` and ``Infinity``.
+
+    Raises:
+        ValueError: it is no JSON, or has a number that is too large for a double.
+        RecursionError: it is nested too deeply.
+    """
+    # json.loads would guess at UTF-16 and UTF-32 if it were given bytes
+    return json.loads(data if isinstance(data, str) else data.decode(), parse_constant=_no_number, parse_float=_double)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _double(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        _no_number(digits)
+    return number
 
 
 def read_message(value: object, message: str, surface: SurfaceName) -> dict[str, Any]:
