@@ -10,15 +10,16 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import gemini_live as live
-from command_line import COMMAND
+from command_line import COMMAND, tone, wav
 from gemini_live import cli
-from gemini_live.cli import exits, main, parser
+from gemini_live.cli import exits, interrupts, main, parser
 from gemini_live.cli.exits import MEANINGS, Exit, exit_of
 
 NAMES = [command.name for command in cli._COMMANDS]
@@ -205,6 +206,55 @@ async def test_the_emulator_serves_until_it_is_told_to_stop(ending):
     process.send_signal(ending)
     _, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
+
+
+@posix
+@pytest.mark.parametrize("command", ["demo", "send --emulator --json long.wav"])
+def test_a_job_in_the_background_ends_when_it_is_told_to(command, tmp_path):
+    """Shells let those of their scripts ignore SIGINT, as which SIGTERM is dealt with."""
+    wav(tmp_path / "long.wav", tone(20))
+    with subprocess.Popen(
+        [*COMMAND, *command.split()],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509 - no other thread is here
+    ) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (143, b"")
+    assert [one.name for one in tmp_path.iterdir()] == ["long.wav"]
+
+
+def interrupted_twice(between_s):
+    seen = []
+
+    async def main():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(between_s)  # noqa: ASYNC251 - the loop is busy
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            seen.append("cleared up")
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.run(main())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return seen
+
+
+def test_ctrl_c_twice_at_once_is_once():
+    """A terminal sends it to all, and what has started us, such as uv, passes it on."""
+    assert interrupted_twice(0.0) == ["cleared up"]
+
+
+def test_ctrl_c_once_more_is_for_the_impatient(monkeypatch):
+    monkeypatch.setattr(interrupts, "_AT_ONCE_S", 0.01)
+    assert interrupted_twice(0.05) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemini_live.cli.command import Command
+from gemini_live.cli.interrupts import run
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(asked: argparse.Namespace) -> int:
     from gemini_live.demo import command  # noqa: PLC0415 - the extra
 
-    return command.run(asked)
+    return command.run(asked, run)
 
 
 COMMAND = Command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemini_live.cli.command import Command
 from gemini_live.cli.exits import Exit
+from gemini_live.cli.interrupts import run
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +44,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    return asyncio.run(_examine(asked))
+    return run(_examine(asked))
 
 
 async def _examine(asked: argparse.Namespace) -> int:
