@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
 import shlex
 import signal
@@ -155,6 +157,116 @@ def test_a_reader_that_has_seen_enough(tmp_path):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@posix
+@pytest.mark.parametrize("arguments", [["--help"], ["send", "--help"], ["--version"], ["completion", "bash"]])
+def test_a_reader_that_reads_nothing(arguments):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "completion bash",
+        "demo --fast",
+        "demo --fast --json",
+        "emulator",
+        "doctor --emulator --headless",
+        "send --emulator --fast --text x",
+        "send --emulator --fast --text x --json",
+    ],
+)
+def test_an_output_that_is_full(arguments, tmp_path):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments.split()],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 6
+    command = "" if arguments == "--help" else f" {arguments.split()[0]}"
+    message = f"gemini-live{command}: cannot write to standard output: no space left on device\n"
+    assert done.stderr.endswith(message)  # send also says what became of the conversation
+    assert "Traceback" not in done.stderr
+    assert [one.name for one in tmp_path.iterdir()] in ([], ["reply.wav"])
+
+
+@posix
+@pytest.mark.parametrize("closed", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("--version", 0),
+        ("send --emulator --fast --text x", 0),
+        ("send --emulator --fast --text x --json", 0),
+        ("doctor --emulator --headless --json", 0),
+        ("demo --fast", 0),
+        ("send --endpoint ws://127.0.0.1:9 --key-file - --text x", 4),
+        ("send nothing.wav", 6),
+    ],
+)
+def test_streams_that_are_closed(arguments, code, closed, tmp_path):
+    """As a service of the system may be started, or by ``>&-``."""
+    given = b"" if closed else None
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *COMMAND, *arguments.split()],  # noqa: S607
+        cwd=tmp_path,
+        input=given,
+        stdin=None if closed else subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert b"Traceback" not in done.stdout + done.stderr
+
+
+SPOKEN = "Grüße, 日本 😀"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("name", ["send", "record"])
+def test_words_that_the_output_has_no_letters_for(name, encoding, tmp_path):
+    """As of a pipe on Windows, or in the locale C."""
+    arguments = [*COMMAND, name, "--emulator", "--fast", "--text", SPOKEN, "-o"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([*arguments, "a"], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.decode(encoding).rstrip()) == (
+        0,
+        f"model: {SPOKEN.encode(encoding, 'backslashreplace').decode(encoding)}",
+    )
+    done = subprocess.run([*arguments, "Ü", "--json"], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    lines = [json.loads(line) for line in done.stdout.decode(encoding).splitlines()]
+    assert SPOKEN in "".join(line.get("text", "") for line in lines)
+    assert lines[-1]["output"] == "Ü"
+
+
+@posix
+def test_a_file_name_that_is_no_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"a\xff.wav")
+    try:
+        Path(name).touch()
+    except OSError:
+        pytest.skip("no such names here")
+    assert main(["send", "--emulator", "--fast", "--text", "x", "--json", "--force", "-o", name]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["output"] == name
 
 
 def test_every_kind_of_end_has_its_exit_code():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -152,8 +153,6 @@ def _has_colours() -> bool:
 
 
 def _as_json(checks: Sequence[Check], *, endpoint: str, model: str, code: Exit) -> str:
-    import msgspec  # noqa: PLC0415 - what help need not load
-
     findings: list[dict[str, Any]] = [
         {
             "name": check.name,
@@ -166,7 +165,7 @@ def _as_json(checks: Sequence[Check], *, endpoint: str, model: str, code: Exit) 
         for check in checks
     ]
     whole = {"ok": not code, "exit_code": code.value, "endpoint": endpoint, "model": model, "checks": findings}
-    return msgspec.json.format(msgspec.json.encode(whole)).decode()
+    return json.dumps(whole, indent=2)
 
 
 def _write(text: str) -> None:

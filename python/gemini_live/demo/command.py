@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from importlib.resources import as_file, files
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace, run_loop: Callable[[Coroutine[Any, Any, None]]
         return _UNUSABLE_FILE
     report = _play(speech, sentences, out, run_loop, fast=args.fast, quiet=args.json)
     if args.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        sys.stdout.write(json.dumps(msgspec.to_builtins(report), indent=2) + "\n")
     return _INTERRUPTED if report.interrupted else 0 if report.ok else 1
 
 
