@@ -177,6 +177,14 @@ def test_the_answer_is_written_as_sound(recording, tmp_path, capsys):
     assert "answer.wav exists" in err
 
 
+def test_a_recording_is_not_overwritten_by_its_sound(recording, capsys):
+    before = recording.read_bytes()
+    code, _, err = run(capsys, "replay", recording, "-o", recording, "--force")
+    assert code == 6
+    assert err == f"gemini-live replay: {recording} is the recording; give --output another name\n"
+    assert recording.read_bytes() == before
+
+
 def live_events(message):
     from gemini_live.codec import decode  # noqa: PLC0415 - for this test only
 

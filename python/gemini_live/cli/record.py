@@ -39,7 +39,8 @@ def _run(asked: argparse.Namespace) -> int:
     from gemini_live.recorder import Recording  # noqa: PLC0415 - likewise
 
     sources = saying.sources_from(asked)
-    with PendingFile(asked.output, force=asked.force) as pending, saying.display_for(asked) as display:
+    sparing = dict.fromkeys(asked.files, "what is to be said")
+    with PendingFile(asked.output, force=asked.force, sparing=sparing) as pending, saying.display_for(asked) as display:
         recording = Recording(pending.pending, audio=asked.audio)
         try:
             run(saying.converse(asked, sources, display, lambda _audio: None, record=recording))

@@ -32,7 +32,8 @@ def _run(asked: argparse.Namespace) -> int:
     from gemini_live.cli.output import AnswerFile  # noqa: PLC0415 - what help need not load
 
     sources = saying.sources_from(asked)
-    with AnswerFile(asked.output, force=asked.force) as answer, saying.display_for(asked) as display:
+    sparing = dict.fromkeys(asked.files, "what is to be said")
+    with AnswerFile(asked.output, force=asked.force, sparing=sparing) as answer, saying.display_for(asked) as display:
         stats = run(saying.converse(asked, sources, display, lambda audio: answer.write(audio.data, audio.rate_hz)))
         answer.keep()
         display.done(

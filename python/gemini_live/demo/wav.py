@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import wave
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,18 +142,33 @@ def check_writable(path: Path, speech: Path | None) -> None:
     Raises:
         UnusableFileError: it cannot.
     """
-    folder = path.parent
-    if path.is_dir():
-        problem = f"{path} is a folder; give --out a file in it, such as {path / 'reply.wav'}"
-    elif not folder.is_dir():
-        problem = f"cannot write {path}: there is no folder {folder}; create it first"
-    elif not os.access(path if path.exists() else folder, os.W_OK):
-        problem = f"cannot write {path}: permission denied; give --out a file elsewhere"
-    elif speech is not None and path.exists() and speech.exists() and path.samefile(speech):
-        problem = f"--out {path} would overwrite the speech of --wav; give it another name"
-    else:
-        return
-    raise UnusableFileError(problem)
+    try:
+        problem = _problem(path, speech)
+    except OSError as error:  # not even that is known
+        raise _unwritable(path, error) from None
+    if problem:
+        raise UnusableFileError(problem)
+
+
+def _problem(path: Path, speech: Path | None) -> str:
+    there, folder = _status(path), _status(path.parent)
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        return f"{path} is a folder; give --out a file in it, such as {path / 'reply.wav'}"
+    if folder is None or not stat.S_ISDIR(folder.st_mode):
+        return f"cannot write {path}: there is no folder {path.parent}; create it first"
+    if not os.access(path.parent if there is None else path, os.W_OK):
+        return f"cannot write {path}: permission denied; give --out a file elsewhere"
+    spoken = None if speech is None else _status(speech)
+    if there is not None and spoken is not None and os.path.samestat(there, spoken):
+        return f"--out {path} would overwrite the speech of --wav; give it another name"
+    return ""
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116 - as the command line has it
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def write_reply(path: Path, pcm: bytes, rate_hz: int) -> None:
@@ -168,7 +184,11 @@ def write_reply(path: Path, pcm: bytes, rate_hz: int) -> None:
             file.setframerate(rate_hz)
             file.writeframes(pcm)
     except OSError as error:
-        raise UnusableFileError(f"cannot write {path}: {_words(error)}; give --out a file elsewhere") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UnusableFileError:
+    return UnusableFileError(f"cannot write {path}: {_words(error)}; give --out a file elsewhere")
 
 
 def _words(error: OSError) -> str:
