@@ -99,6 +99,23 @@ def test_bad_usage_is_2(arguments, capsys):
     assert err.startswith("usage: gemini-live")
 
 
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+def test_what_is_no_time(text, capsys):
+    assert main(["send", "--text", "x", f"--wait={text}"]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"gemini-live send: error: argument --wait: takes seconds, more than none, and not {text!r}\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--key=AIza-mine", "--key AIza-mine", "--api-key AIza-mine"])
+@pytest.mark.parametrize("command", ["send --text x", "record --text x", "doctor"])
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(command, option, capsys):
+    assert main([*command.split(), *option.split()]) == 2
+    out, err = capsys.readouterr()
+    assert "AIza-mine" not in out + err
+    assert "everybody on this machine could read it there; put it into the environment as GEMINI_API_KEY" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
@@ -282,7 +299,9 @@ def test_every_kind_of_end_has_its_exit_code():
 def test_hints_are_put_in_the_words_of_the_command_line():
     """Those that are replaced are still there to be replaced."""
     package = Path(live.__file__).parent
-    hints = "".join(path.read_text() for path in [package / "failures.py", *package.glob("transport/*.py")])
+    hints = "".join(
+        path.read_text() for path in [package / "failures.py", package / "auth.py", *package.glob("transport/*.py")]
+    )
     assert all(python in hints for python in exits._AS_OPTIONS)
 
 
@@ -378,6 +397,9 @@ def test_ctrl_c_once_more_is_for_the_impatient(monkeypatch):
         ("--pace-speed 0", (2, "speed 0 would never say anything")),
         ("--tls --ca-file no/such/ca.pem", (6, "cannot write no/such/ca.pem: No such file")),
         ("--host 192.0.2.1", (3, "cannot listen there: ")),
+        ("--host a..b", (3, "cannot listen there: a..b is no host name; choose another --port or --host")),
+        ("--port 65536", (2, "there is no port 65536; they go from 0, which lets the system choose, to 65535")),
+        ("--port=-1", (2, "there is no port -1; ")),
     ],
 )
 def test_an_emulator_that_cannot_serve(options, said, tmp_path, monkeypatch, capsys):

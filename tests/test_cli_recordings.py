@@ -229,8 +229,18 @@ async def test_programs_can_hear_it_again(ending, recording):
     ("name", "content", "message"),
     [
         ("none.jsonl", None, "cannot read none.jsonl: No such file"),
-        ("a.jsonl", b"", "a.jsonl, line 1: "),
-        ("a.jsonl", PNG, "a.jsonl, line 1: "),
+        ("a.jsonl", b"", "a.jsonl, line 1: Input data was truncated; is it a recording?"),
+        ("a.jsonl", PNG, "; is it a recording?"),
+        (
+            "a.jsonl",
+            b'{"format":"gemini-live-recording","version":2,"created":"2026-10-10T12:00:00Z","model":"m","url":"u"}',
+            "version 2, is not known here; read it with the gemini-live that wrote it",
+        ),
+        (
+            "a.jsonl",
+            b'{"format":"gemini-live-recording","version":1,"created":"2026-10-10T12:00:00Z","model":"m","url":"u"}\n{"t',
+            "a.jsonl, line 2: Input data was truncated; without it and what follows it can be read",
+        ),
         (
             "a.jsonl",
             b'{"format":"x","version":1,"created":"2026-10-10T12:00:00Z","model":"m","url":"u"}',

@@ -33,6 +33,7 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GEMINI_API_KEY", "right")
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
 
 
 def samples_of(path):
@@ -468,6 +469,14 @@ def test_a_model_that_does_not_exist(capsys):
     [
         (["--endpoint", "http://127.0.0.1"], 2, "must be ws or wss; write ws://…"),
         (["--endpoint", "ws://192.0.2.1"], 2, "a credential would travel unencrypted"),
+        (["--endpoint", "wss://a..b"], 2, "not a URL: is its host or port misspelled?"),
+        (["--endpoint", f"wss://{'a' * 64}.com"], 2, "not a URL: is its host or port misspelled?"),
+        (["--endpoint", "wss://h/?key=mine"], 4, "carries a credential; give it in GEMINI_API_KEY or by --key-file"),
+        (["--endpoint", "vertex"], 2, "Vertex AI needs a project; put GOOGLE_CLOUD_PROJECT into the environment, or"),
+        (["--text", "\udcff"], 2, "--text is not UTF-8; is it the right file, and the right locale?"),
+        (["--system", "\udcff"], 2, "--system is not UTF-8; "),
+        (["--voice", "\udcff"], 2, "--voice is not UTF-8; "),
+        (["--model", "\udcff"], 2, "--model is not UTF-8; "),
         (["--ca-file", "none.pem"], 6, "cannot read none.pem: No such file"),
         (["--ca-file", "junk.pem"], 6, "junk.pem holds no certificate; --ca-file takes PEM"),
         (["--key-file", "none"], 6, "cannot read the key from none: No such file"),

@@ -143,22 +143,24 @@ def read_recording(path: str | os.PathLike[str]) -> RecordedSession:
         lines = Path(path).read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(f"cannot read {os.fspath(path)}: {error.strerror}", path="path") from None
-    header = _read_line(path, 1, lines[0] if lines else b"", _Header)
+    header = _read_line(path, 1, lines[0] if lines else b"", _Header, "is it a recording?")
     if header.format != _FORMAT or header.version != _VERSION:
-        raise _broken(path, 1, f"format {header.format!r}, version {header.version}, is not known here")
-    frames = [_read_line(path, number, line, RecordedFrame) for number, line in enumerate(lines[1:], 2)]
+        reason = f"format {header.format!r}, version {header.version}, is not known here"
+        raise _broken(path, 1, reason, "read it with the gemini-live that wrote it")
+    mend = "without it and what follows it can be read"
+    frames = [_read_line(path, number, line, RecordedFrame, mend) for number, line in enumerate(lines[1:], 2)]
     return RecordedSession(created=header.created, model=header.model, url=header.url, frames=frames)
 
 
-def _read_line(path: str | os.PathLike[str], number: int, line: bytes, kind: type[_Line]) -> _Line:
+def _read_line(path: str | os.PathLike[str], number: int, line: bytes, kind: type[_Line], mend: str) -> _Line:
     try:
         return msgspec.json.decode(line, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _broken(path, number, str(error)) from None
+        raise _broken(path, number, str(error), mend) from None
 
 
-def _broken(path: str | os.PathLike[str], number: int, reason: str) -> ConfigError:
-    return ConfigError(f"{os.fspath(path)}, line {number}: {reason}", path="path")
+def _broken(path: str | os.PathLike[str], number: int, reason: str, mend: str) -> ConfigError:
+    return ConfigError(f"{os.fspath(path)}, line {number}: {reason}; {mend}", path="path")
 
 
 # --- on the event loop -----------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ async def _examine(asked: argparse.Namespace) -> int:
     from gemini_live.cli.checks import Status  # noqa: PLC0415 - what help need not load
 
     async with _line(asked) as line:
-        where = f"{line.scheme}://{line.host}:{line.port}"
+        where = f"{line.scheme}://{f'[{line.host}]' if ':' in line.host else line.host}:{line.port}"
         if not asked.json:
             _write(f"{line.model} at {where}\n")
         checks: list[Check] = []
@@ -100,10 +100,11 @@ async def _line(asked: argparse.Namespace) -> AsyncGenerator[Line, None]:
 
 def _key(asked: argparse.Namespace, endpoint: Endpoint) -> tuple[Auth, str]:
     """The credential, and where it comes from; never what it is."""
-    from gemini_live.auth import NoAuth  # noqa: PLC0415 - what help need not load
+    from gemini_live.auth import NoAuth, endpoint_for  # noqa: PLC0415 - what help need not load
     from gemini_live.cli import service  # noqa: PLC0415 - likewise
 
     auth = service.credential_from(asked.key_file, endpoint)
+    endpoint_for(endpoint, auth).model_name(asked.model)  # for which Vertex AI may need a project
     if asked.key_file is not None:
         where = "from standard input" if asked.key_file == "-" else f"from {asked.key_file}"
     elif isinstance(auth, NoAuth):

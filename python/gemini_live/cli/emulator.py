@@ -29,6 +29,9 @@ def _run(asked: argparse.Namespace) -> int:
         asyncio.run(command.run(asked))
     except BrokenPipeError:
         raise  # nobody is left to be told
+    except UnicodeError:
+        message = f"cannot listen there: {asked.host} is no host name; choose another --port or --host"
+        raise CommandError(message, Exit.NETWORK) from None
     except OSError as error:
         if error.filename is not None:
             raise CommandError(f"cannot write {error.filename}: {error.strerror}", Exit.FILE) from None
