@@ -16,7 +16,7 @@ __all__ = ["COMMAND"]
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wav", type=Path, metavar="FILE", help="speak this instead: PCM, 8 to 32 bits, any usual rate"
+        "--wav", type=Path, metavar="FILE", help="speak this instead: WAV, 8 to 32 bits or floats, 8 to 192 kHz"
     )
     parser.add_argument(
         "--out",

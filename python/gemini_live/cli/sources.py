@@ -13,7 +13,7 @@ from gemini_live.cli.exits import CommandError, Exit
 from gemini_live.errors import ConfigError
 from gemini_live.media.extras import require
 from gemini_live.media.video import Jpeg
-from gemini_live.media.wav import read_format, samples_from
+from gemini_live.media.wav import read_format, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -264,13 +264,7 @@ def _speech(file: BinaryIO, path: Path) -> Speech:
         convert = f"ffmpeg -i {shlex.quote(str(path))} converted.wav"
         mend = "" if "ffmpeg" in str(error) else f"; if it can be played, convert it: {convert}"
         raise CommandError(f"{error}{mend}", Exit.FILE) from None
-    # a file that was cut off has less than it says, and one that was written into a pipe does not say
-    first = file.tell()
-    size = file.seek(0, os.SEEK_END) - first
-    file.seek(first)
-    if layout.frames is not None:
-        size = min(size, layout.frames * layout.bytes_per_frame)
-    samples = samples_from(file.read(size - size % layout.bytes_per_frame), layout)
+    samples = read_samples(file, layout)
     if len(samples) == 0:
         raise CommandError(f"{path} holds no samples; record something into it first", Exit.FILE)
     return Speech(samples, layout.rate_hz)

@@ -1,4 +1,4 @@
-"""WAV files: reading speech of any PCM kind, and writing the reply."""
+"""WAV files: reading speech, and writing the reply."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from gemini_live.emulator.resampling import resample
+from gemini_live.errors import ConfigError
+from gemini_live.media.wav import read_format, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +25,6 @@ __all__ = ["Speech", "UnusableFileError", "check_writable", "read_speech", "writ
 
 _BLOCKS_PER_S: Final = 50
 _RATE_HZ: Final = 16_000
-_SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000
-"""What the emulator takes for speech."""
 
 
 class UnusableFileError(Exception):
@@ -37,7 +37,7 @@ class Speech:
 
     Attributes:
         name: of the file.
-        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, or int32 for 24 and 32 bits.
+        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, int32 for 24 and 32 bits, or floats of full scale 1.
         rate_hz: samples per second.
     """
 
@@ -75,10 +75,12 @@ class Speech:
         Calculated without the package's own encoder, so that it can be held against it.
         """
         wide = self.samples.astype(np.float64)
-        match self.samples.dtype.itemsize:
-            case 1:
+        match self.samples.dtype.kind, self.samples.dtype.itemsize:
+            case "f", _:
+                wide = np.nan_to_num(wide * 32_768, nan=0.0)
+            case _, 1:
                 wide = (wide - 128) * 256
-            case 4:
+            case _, 4:
                 wide /= 65_536
             case _:
                 pass
@@ -88,48 +90,23 @@ class Speech:
 
 
 def read_speech(path: Path) -> Speech:
-    """Read a PCM WAV file of 8, 16, 24 or 32 bits, of any number of channels and almost any rate.
+    """Read a WAV file of integers of 8 to 32 bits or of floats, of any number of channels and almost any rate.
 
     Raises:
         UnusableFileError: it cannot be read, or there is nothing in it.
     """
     try:
-        with wave.open(str(path), "rb") as file:
-            channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            data = file.readframes(file.getnframes())
+        with path.open("rb") as file:
+            layout = read_format(file, str(path))
+            samples = read_samples(file, layout)
     except OSError as error:
         raise UnusableFileError(f"cannot read {path}: {_words(error)}; give --wav a file that exists") from None
-    except (wave.Error, EOFError) as error:
-        raise UnusableFileError(
-            f"{path} is not a PCM WAV file ({str(error) or 'it ends too soon'}); convert it: ffmpeg -i {path} "
-            f"-c:a pcm_s16le {path.stem}-pcm.wav"
-        ) from None
-    if not 1 <= width <= 4:
-        raise UnusableFileError(f"{path} has {width * 8} bits per sample; convert it to 16: sox {path} -b 16 out.wav")
-    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
-        raise UnusableFileError(
-            f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
-            f"sox {path} -r 16000 out.wav"
-        )
-    samples = _samples(data[: len(data) // (channels * width) * (channels * width)], width)
+    except ConfigError as error:
+        mend = "" if "ffmpeg" in str(error) else f"; convert it: ffmpeg -i {path} converted.wav"
+        raise UnusableFileError(f"{error}{mend}") from None
     if len(samples) == 0:
         raise UnusableFileError(f"{path} holds no samples; record something into it first")
-    return Speech(path.name, samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
-
-
-def _samples(data: bytes, width: int) -> npt.NDArray[Any]:
-    match width:
-        case 1:
-            return np.frombuffer(data, np.uint8)
-        case 2:
-            return np.frombuffer(data, "<i2")
-        case 3:
-            # the three bytes become the upper ones of four
-            wide = np.zeros((len(data) // 3, 4), np.uint8)
-            wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            return wide.view("<i4").reshape(-1)
-        case _:
-            return np.frombuffer(data, "<i4")
+    return Speech(path.name, samples.reshape(-1) if layout.channels == 1 else samples, layout.rate_hz)
 
 
 def check_writable(path: Path, speech: Path | None) -> None:
