@@ -16,7 +16,7 @@ from gemini_live.media.video import Jpeg
 from gemini_live.media.wav import read_format, read_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -56,8 +56,11 @@ _MAGIC: Final = (
     (b"GIF8", "GIF"),
 )
 # In containers, by what stands at the eighth byte; of the rest of MP4 and QuickTime nobody knows all.
-_RIFF: Final = {b"WAVE": "WAV file", b"AVI ": "video", b"WEBP": "WebP"}
-_MP4: Final = dict.fromkeys((b"M4A ", b"M4B "), "M4A") | dict.fromkeys((b"heic", b"heix", b"mif1", b"avif"), "HEIC")
+_RIFF: Final[Mapping[bytes, str]] = {b"WAVE": "WAV file", b"AVI ": "video", b"WEBP": "WebP"}
+_MP4: Final[Mapping[bytes, str]] = {
+    **dict.fromkeys((b"M4A ", b"M4B "), "M4A"),
+    **dict.fromkeys((b"heic", b"heix", b"mif1", b"avif"), "HEIC"),
+}
 
 
 @dataclass(frozen=True)
@@ -179,10 +182,13 @@ def _read(path: Path) -> Source:
             return _read_from(file, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        mend = {
-            IsADirectoryError: "give a file in it",
-            PermissionError: "let this user read it",
-        }.get(type(error), "give a file that exists")
+        match error:
+            case IsADirectoryError():
+                mend = "give a file in it"
+            case PermissionError():
+                mend = "let this user read it"
+            case _:
+                mend = "give a file that exists"
         raise CommandError(f"cannot read {path}: {reason}; {mend}", Exit.FILE) from None
 
 

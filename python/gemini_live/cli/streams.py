@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from typing import Final
+from typing import Final, cast
 
 __all__ = ["discard_output", "is_full", "json_text", "prepare"]
 
@@ -20,8 +20,9 @@ def prepare() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # as after >&-; in this order each gets the number that it should have
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole run
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
+    output: object = sys.stdout  # which may be anything that has `write`
+    if isinstance(output, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        cast("io.TextIOWrapper", output).reconfigure(errors="backslashreplace")  # as standard error has it
 
 
 def is_full(error: OSError) -> bool:
