@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -13,10 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 import emulator_client
-from command_line import closed_port, connect_proxy, in_terminal, run, served
+from command_line import closed_port, connect_proxy, in_terminal, in_thread, run, served
 from gemini_live import _core, emulator
 from gemini_live.cli import checks, reach
 from gemini_live.cli.checks import PURPOSES
+from gemini_live.emulator.listening import stop_listening
 
 no_errors_inside = emulator_client.no_errors_inside
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
@@ -315,6 +317,75 @@ def test_through_a_proxy(monkeypatch, tmp_path, capsys):
     assert code == 3
     assert only_failure(found) == found["HTTP upgrade"]
     assert found["HTTP upgrade"]["mend"] == "for a private certificate authority give --ca-file"
+
+
+def test_a_proxy_that_is_not_there_is_called_one(monkeypatch, capsys):
+    with closed_port() as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        _, found = examine(capsys, "--endpoint", "wss://live.invalid")
+    assert found["TCP"]["mend"] == "this is the proxy of HTTPS_PROXY: are its host and port right, and does it run?"
+    monkeypatch.setenv("HTTPS_PROXY", "http://a..b:3128")
+    code, found = examine(capsys, "--endpoint", "wss://live.invalid")
+    assert code == 3
+    assert only_failure(found) == found["DNS"]
+    assert found["DNS"]["found"] == "no address for a..b: not a host name"
+    assert found["DNS"]["mend"] == "this is the proxy of HTTPS_PROXY: are its host and port right, and does it run?"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "network: "),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "network: the answer is no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "server (200): HTTP 200 at the upgrade"),
+    ],
+)
+def test_a_port_of_something_else(answer, said, capsys):
+    async def serve(ended, tell):
+        async def reply(reader, writer):
+            await reader.read(65_536)
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_server(reply, "127.0.0.1", 0)
+        tell(server.sockets[0].getsockname()[1])
+        await ended.wait()
+        await stop_listening(server)
+
+    with in_thread(serve) as port:
+        _, found = examine(capsys, "--endpoint", f"ws://127.0.0.1:{port}")
+    failed = only_failure(found)
+    assert failed["name"] == "HTTP upgrade"
+    assert failed["found"].startswith(said)
+    assert "\n" not in failed["found"]
+    assert "ws://" not in failed["found"]
+    assert failed["mend"].startswith("something answers there, but not as a Live server: is the URL right")
+
+
+@pytest.mark.parametrize(("port", "shown"), [("", ":80"), (":0", ":0")])
+def test_an_address_is_written_as_in_a_url(port, shown, monkeypatch, capsys):
+    async def refused(*_, **__):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(reach.asyncio, "open_connection", refused)
+    _, out, _ = run(capsys, "doctor", "--json", "--endpoint", f"ws://[::1]{port}")
+    assert json.loads(out)["endpoint"] == f"ws://[::1]{shown}"
+
+
+def test_vertex_without_a_project(monkeypatch, tmp_path, capsys):
+    async def getaddrinfo(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", getaddrinfo)
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    _, found = examine(capsys, "--endpoint", "vertex")
+    assert (found["key"]["status"], found["key"]["found"]) == ("failed", "Vertex AI needs a project")
+    assert (
+        found["key"]["mend"] == "put GOOGLE_CLOUD_PROJECT into the environment, or an express mode key into --key-file"
+    )
+    (tmp_path / "key").write_text(KEY)
+    _, found = examine(capsys, "--endpoint", "vertex", "--key-file", tmp_path / "key")
+    assert found["key"]["status"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,14 @@ def test_the_answer_is_written_as_sound(recording, tmp_path, capsys):
     assert "answer.wav exists" in err
 
 
+def test_a_recording_is_not_overwritten_by_its_sound(recording, capsys):
+    before = recording.read_bytes()
+    code, _, err = run(capsys, "replay", recording, "-o", recording, "--force")
+    assert code == 6
+    assert err == f"gemini-live replay: {recording} is the recording; give --output another name\n"
+    assert recording.read_bytes() == before
+
+
 def live_events(message):
     from gemini_live.codec import decode  # noqa: PLC0415 - for this test only
 
@@ -221,8 +229,18 @@ async def test_programs_can_hear_it_again(ending, recording):
     ("name", "content", "message"),
     [
         ("none.jsonl", None, "cannot read none.jsonl: No such file"),
-        ("a.jsonl", b"", "a.jsonl, line 1: "),
-        ("a.jsonl", PNG, "a.jsonl, line 1: "),
+        ("a.jsonl", b"", "a.jsonl, line 1: Input data was truncated; is it a recording?"),
+        ("a.jsonl", PNG, "; is it a recording?"),
+        (
+            "a.jsonl",
+            b'{"format":"gemini-live-recording","version":2,"created":"2026-10-10T12:00:00Z","model":"m","url":"u"}',
+            "version 2, is not known here; read it with the gemini-live that wrote it",
+        ),
+        (
+            "a.jsonl",
+            b'{"format":"gemini-live-recording","version":1,"created":"2026-10-10T12:00:00Z","model":"m","url":"u"}\n{"t\n',
+            "a.jsonl, line 2: Input data was truncated; without it and what follows it can be read",
+        ),
         (
             "a.jsonl",
             b'{"format":"x","version":1,"created":"2026-10-10T12:00:00Z","model":"m","url":"u"}',
@@ -237,6 +255,18 @@ def test_files_that_are_no_recording(name, content, message, tmp_path, capsys):
         code, out, err = run(capsys, "replay", name, *options)
         assert (code, out) == (6, "")
         assert message in err
+
+
+def test_a_recording_that_ends_within_a_line_is_shown_and_not_replayed(recording, capsys):
+    """As that of a process which was killed. What is missing may be the answer that somebody's test waits for."""
+    whole = recording.read_bytes()
+    recording.write_bytes(whole.rstrip(b"\n")[:-5])
+    code, out, err = run(capsys, "replay", recording, "--show")
+    assert (code, err) == (0, "")
+    assert "the file ends within a line" in out
+    code, out, err = run(capsys, "replay", recording)
+    assert (code, out) == (6, "")
+    assert "; without it and what follows it can be replayed" in err
 
 
 def test_a_port_that_is_taken(recording, capsys):

@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import tracemalloc
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GEMINI_API_KEY", "right")
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
 
 
 def samples_of(path):
@@ -203,13 +207,34 @@ def test_what_the_service_says_moves_no_cursor(capsys):
 
 FOOLISH = {
     "missing": ("none.wav", None, "cannot read none.wav: no such file or directory; give a file that exists"),
-    "folder": (".", None, "cannot read .: is a directory; give a file that exists"),
-    "empty": ("a.wav", b"", "a.wav is empty"),
+    "folder": (".", None, "cannot read .: is a directory; give a file in it"),
+    "empty": ("a.wav", b"", "a.wav is empty; give a file that holds something"),
     "PNG called WAV": ("a.wav", PNG, "a.wav is a PNG image and no WAV file; rename it: mv a.wav a.png"),
     "JPEG called PNG": ("a.png", JPEG, "a.png is a JPEG image and no PNG image; rename it: mv a.png a.jpg"),
     "text called MP4": ("a.mp4", "Grüße".encode(), 'a.mp4 holds text and no video; say it with --text "$(cat a.mp4)"'),
     "text": ("a.txt", b"hello", 'a.txt holds text; say it with --text "$(cat a.txt)"'),
     "MP3": ("a.mp3", b"ID3\4\0", "a.mp3 is MP3 and not WAV; convert it: ffmpeg -i a.mp3 a.wav"),
+    "MP3 without a head": ("a.mp3", b"\xff\xf3\x50\x80", "a.mp3 is MP3 and not WAV; convert it: ffmpeg -i a.mp3 a.wav"),
+    "MP3 called WAV": ("a.wav", b"ID3\4\0", "a.wav is MP3 and not WAV; convert it: ffmpeg -i a.wav a-converted.wav"),
+    "a name with a space": (
+        "my a.mp3",
+        b"ID3",
+        "my a.mp3 is MP3 and not WAV; convert it: ffmpeg -i 'my a.mp3' 'my a.wav'",
+    ),
+    "another one": ("my a.png", JPEG, "my a.png is a JPEG image and no PNG image; rename it: mv 'my a.png' 'my a.jpg'"),
+    "a third": ("my a.txt", b"hello", """my a.txt holds text; say it with --text "$(cat 'my a.txt')\""""),
+    "memo of a telephone": (
+        "a.m4a",
+        b"\0\0\0\x18ftypM4A " + bytes(99),
+        "a.m4a is M4A and not WAV; convert it: ffmpeg -i a.m4a a.wav",
+    ),
+    "photo of a telephone": (
+        "a.heic",
+        b"\0\0\0\x18ftypheic" + bytes(99),
+        "a.heic is HEIC and not JPEG; convert it: ffmpeg -i a.heic a.jpg",
+    ),
+    "WebP": ("a.webp", b"RIFF\0\0\0\0WEBPVP8 ", "a.webp is WebP and not JPEG; convert it: ffmpeg -i a.webp a.jpg"),
+    "GIF": ("a.gif", b"GIF89a\0", "a.gif is GIF and not JPEG; convert it: ffmpeg -i a.gif -frames:v 1 a.jpg"),
     "anything": ("a.bin", b"\0\1\xff\xfe" * 9, "a.bin is no WAV, JPEG, PNG or video file; what it is ffmpeg may know"),
     "broken MP4": ("a.mp4", b"\0\0\0\x18ftypmp42" + bytes(99), "a.mp4 begins like a video, but no image in it can be"),
     "no fmt": (
@@ -245,6 +270,65 @@ def test_a_file_that_cannot_be_used(case, tmp_path, capsys):
     assert err.startswith(f"gemini-live send: {message}")
     assert err.count("\n") == 1
     assert not (tmp_path / "answer.wav").exists()
+
+
+def test_a_file_that_may_not_be_read(monkeypatch, capsys):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    code, _, err = run(capsys, "send", "a.wav", "--emulator")
+    assert (code, err) == (6, "gemini-live send: cannot read a.wav: permission denied; let this user read it\n")
+
+
+@pytest.mark.parametrize("claimed", [0x7FFF_FFF0, 0xFFFF_FFFE])
+def test_a_wav_file_that_claims_gigabytes_takes_what_it_has(claimed, tmp_path, capsys):
+    path = wav(tmp_path / "a.wav", tone(0.5))
+    data = path.read_bytes()
+    size = data.index(b"data") + 4
+    path.write_bytes(data[:size] + claimed.to_bytes(4, "little") + data[size + 4 :])
+    tracemalloc.start()
+    try:
+        code, out, _ = run(capsys, "send", path, "--emulator", "--fast")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (code, out.splitlines()[0]) == (0, "you:   utterance 1, 0.5 s")
+    assert most < 100_000_000
+
+
+def test_a_long_wav_file_of_64_bits(tmp_path, capsys):
+    path = wav(tmp_path / "a.wav", tone(0.5))
+    path.write_bytes(b"RF64" + path.read_bytes()[4:])
+    code, out, _ = run(capsys, "send", path, "--emulator", "--fast")
+    assert (code, out.splitlines()[0]) == (0, "you:   utterance 1, 0.5 s")
+
+
+@posix
+def test_speech_and_pictures_come_through_a_pipe(tmp_path):
+    path = wav(tmp_path / "a.wav", tone(0.5))
+    (tmp_path / "a.png").write_bytes(PNG + bytes(8_000))
+    arguments = "gemini_live send /dev/stdin --emulator --fast --text What -o"
+    shell = shlex.join([*COMMAND[:-1]])
+    for number, file in enumerate((path, tmp_path / "a.png")):
+        done = subprocess.run(
+            ["sh", "-c", f"cat {file.name} | {shell} {arguments} {number}.wav"],  # noqa: S607
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("you:   utterance 1, 0.5 s" in done.stdout) is (file == path)
+
+
+@posix
+def test_a_film_does_not_come_through_a_pipe(tmp_path):
+    arguments = ["send", "/dev/stdin", "--emulator", "--text", "x"]
+    film = b"\0\0\0\x18ftypmp42" + bytes(9_999)
+    done = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, input=film, capture_output=True, check=False)
+    assert done.returncode == 6
+    assert b"gemini-live send: /dev/stdin is a video in a pipe; put it into a file first" in done.stderr
 
 
 def test_a_wav_file_of_zero_length(tmp_path, capsys):
@@ -288,6 +372,46 @@ def test_an_output_that_cannot_be_written(output, message, capsys):
     code, out, err = run(capsys, "send", "--text", "x", "--emulator", "-o", output)
     assert (code, out) == (6, "")
     assert err.startswith(f"gemini-live send: {message}")
+
+
+@posix
+def test_an_output_of_which_not_even_that_is_known(tmp_path, capsys, monkeypatch):
+    """Whether there is a file of that name, in a folder that nobody may look into."""
+    (tmp_path / "closed").mkdir()
+    stat = os.stat
+
+    def refuse(path, *arguments, **options):
+        if Path(path).parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    code, _, err = run(capsys, "send", "--text", "x", "--emulator", "-o", "closed/a.wav")
+    message = "cannot write closed/a.wav: permission denied; give --output a file elsewhere"
+    assert (code, err) == (6, f"gemini-live send: {message}\n")
+    code, _, err = run(capsys, "demo", "--fast", "--out", "closed/a.wav")
+    message = "cannot write closed/a.wav: permission denied; give --out a file elsewhere"
+    assert (code, err) == (6, f"gemini-live demo: {message}\n")
+
+
+@pytest.mark.parametrize("command", ["send", "record", "demo"])
+def test_a_name_that_is_too_long(command, capsys):
+    option = ["--fast", "--out"] if command == "demo" else ["--text", "x", "--emulator", "--output"]
+    code, _, err = run(capsys, command, *option, "a" * 300)
+    assert code == 6
+    assert "aaa: file name too long; give --out" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["send", "record"])
+def test_what_is_said_is_not_overwritten_by_the_answer(command, tmp_path, capsys):
+    before = wav(tmp_path / "answer.wav", tone()).read_bytes()
+    (tmp_path / "folder").mkdir()
+    name = "folder/../answer.wav"
+    code, out, err = run(capsys, command, "answer.wav", "--emulator", "--fast", "--force", "-o", name)
+    assert (code, out) == (6, "")
+    assert err == f"gemini-live {command}: {name} is what is to be said; give --output another name\n"
+    assert (tmp_path / "answer.wav").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -345,6 +469,14 @@ def test_a_model_that_does_not_exist(capsys):
     [
         (["--endpoint", "http://127.0.0.1"], 2, "must be ws or wss; write ws://…"),
         (["--endpoint", "ws://192.0.2.1"], 2, "a credential would travel unencrypted"),
+        (["--endpoint", "wss://a..b"], 2, "not a URL: is its host or port misspelled?"),
+        (["--endpoint", f"wss://{'a' * 64}.com"], 2, "not a URL: is its host or port misspelled?"),
+        (["--endpoint", "wss://h/?key=mine"], 4, "carries a credential; give it in GEMINI_API_KEY or by --key-file"),
+        (["--endpoint", "vertex"], 2, "Vertex AI needs a project; put GOOGLE_CLOUD_PROJECT into the environment, or"),
+        (["--text", "\udcff"], 2, "--text is not UTF-8; is it the right file, and the right locale?"),
+        (["--system", "\udcff"], 2, "--system is not UTF-8; "),
+        (["--voice", "\udcff"], 2, "--voice is not UTF-8; "),
+        (["--model", "\udcff"], 2, "--model is not UTF-8; "),
         (["--ca-file", "none.pem"], 6, "cannot read none.pem: No such file"),
         (["--ca-file", "junk.pem"], 6, "junk.pem holds no certificate; --ca-file takes PEM"),
         (["--key-file", "none"], 6, "cannot read the key from none: No such file"),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from command_line import wav
 from conftest import without_slow_callbacks
 from gemini_live.cli import main
 from gemini_live.demo.report import report_on
@@ -141,6 +142,35 @@ def test_any_pcm_arrives_as_it_should(form, tmp_path, capsys):
     assert read_speech(tmp_path / "answer.wav").rate_hz == 24_000
 
 
+@pytest.mark.parametrize(("kind", "extensible"), [("i3", True), ("f4", False), ("f4", True), ("f8", False)])
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
+def test_what_editors_write_arrives_as_it_should(kind, extensible, rate_hz, tmp_path, capsys):
+    """Samples of 24 bits, for which most choose the extensible format, and floats."""
+    speech = SPEECH.mono[: sentences_in(SPEECH)[0].end] / 32_768
+    at = np.arange(len(speech) * rate_hz // 16_000) * 16_000 / rate_hz
+    path = wav(
+        tmp_path / "me.wav",
+        np.interp(at, np.arange(len(speech)), speech),
+        rate_hz=rate_hz,
+        kind=kind,
+        extensible=extensible,
+    )
+    code, account = demo("--wav", path, "--out", tmp_path / "answer.wav", capsys=capsys)
+    assert code == 0, account["problems"]
+    assert account["heard"]["equal"]
+    assert account["turns"] == {"spoken": 1, "heard": 1, "answered": 1}
+
+
+def test_floats_that_are_too_loud_are_cut_off_and_those_that_are_none_silent(tmp_path, capsys):
+    speech = SPEECH.mono[: sentences_in(SPEECH)[0].end] / 8_192
+    assert np.abs(speech).max() > 1
+    speech[5_000] = np.nan
+    path = wav(tmp_path / "me.wav", np.stack([speech, speech * 0.5], axis=1), kind="f4")
+    code, account = demo("--wav", path, "--out", tmp_path / "answer.wav", capsys=capsys)
+    assert code == 0, account["problems"]
+    assert account["heard"]["equal"]
+
+
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 96_000])
 def test_blocks_are_20_ms_without_drift(rate_hz, tmp_path):
     path = write_wav(tmp_path / "long.wav", bytes(2 * 10 * rate_hz), rate_hz=rate_hz)
@@ -170,11 +200,11 @@ FOOLISH = {
     "no samples": (lambda path: write_wav(path, b""), "no samples"),
     "silence": (silent, "louder"),
     "too slow": (lambda path: write_wav(path, bytes(200), rate_hz=100), "convert it"),
-    "float": (
+    "ADPCM": (
         lambda path: (
-            path.write_bytes(silent(path).read_bytes().replace(b"\x01\0\x01\0\x80", b"\x03\0\x01\0\x80")) and path
+            path.write_bytes(silent(path).read_bytes().replace(b"\x01\0\x01\0\x80", b"\x11\0\x01\0\x80")) and path
         ),
-        "convert it",
+        "taken are integers",
     ),
 }
 

@@ -628,3 +628,15 @@ def test_ten_thousand_sessions_leave_nothing(network, most, options, instrumente
         gc.collect()
         assert len(gc.get_objects()) - objects < 200
         assert sys.getallocatedblocks() - blocks < 2_000
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"system_instruction": "a\udcff"},  # as Python makes of a byte on the command line that is no UTF-8
+        {"tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": {"title": "\ud800"}}]}]},
+    ],
+)
+def test_a_setup_that_no_message_can_hold(config):
+    with pytest.raises(live.ConfigError, match="JSON cannot"):
+        live.connect("gemini-3.8-live", config, endpoint="ws://127.0.0.1:9", auth="any")

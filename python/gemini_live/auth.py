@@ -334,6 +334,10 @@ def _check_url(url: str) -> None:
     if not host:
         # not shown either: it may be a key that stands in the wrong place
         raise ConfigError("not a ws or wss URL with a host, such as ws://127.0.0.1:8080", path="endpoint")
+    try:
+        host.encode("idna")  # as dialling will, whose words for it are none
+    except UnicodeError:
+        raise ConfigError("not a URL: is its host or port misspelled?", path="endpoint") from None
     shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
     if parts.scheme not in {"ws", "wss"}:
         instead = {"http": "ws", "https": "wss"}.get(parts.scheme)

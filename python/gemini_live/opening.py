@@ -20,6 +20,7 @@ from gemini_live.auth import (
     resolve,
 )
 from gemini_live.capabilities import check_setup, modality_of
+from gemini_live.codec import encode_setup
 from gemini_live.config import OutboxLimits, ReconnectPolicy, SessionConfig, SpeechPolicy, TransportConfig
 from gemini_live.errors import ConfigError
 from gemini_live.fanout import Fanout
@@ -207,6 +208,10 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     if snapshot is not None:
         kept_s = _KEPT_S if isinstance(where, GeminiApi) else _KEPT_BY_OTHERS_S
         snapshot.check(full, origin_of(where), kept_s)
+    try:
+        encode_setup(full)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the setup holds something that JSON cannot: {error}", path="setup") from None
     whole = msgspec.structs.replace(whole, setup=full)
     recording = record if record is None or isinstance(record, Recording) else Recording(record)
     return Connecting(whole, where, credential, dial, snapshot=snapshot, functions=functions, recording=recording)

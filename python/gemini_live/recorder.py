@@ -168,10 +168,12 @@ def read_recording(path: str | os.PathLike[str]) -> RecordedSession:
     cut_off = len(lines) > 1 and not whole.endswith(b"\n") and not _is_json(lines[-1])
     if cut_off:
         lines.pop()
-    header = _read_line(path, 1, lines[0] if lines else b"", _Header)
+    header = _read_line(path, 1, lines[0] if lines else b"", _Header, "is it a recording?")
     if header.format != _FORMAT or header.version != _VERSION:
-        raise _broken(path, 1, f"format {header.format!r}, version {header.version}, is not known here")
-    frames = [_read_line(path, number, line, RecordedFrame) for number, line in enumerate(lines[1:], 2)]
+        reason = f"format {header.format!r}, version {header.version}, is not known here"
+        raise _broken(path, 1, reason, "read it with the gemini-live that wrote it")
+    mend = "without it and what follows it can be read"
+    frames = [_read_line(path, number, line, RecordedFrame, mend) for number, line in enumerate(lines[1:], 2)]
     if cut_off:
         last_s = frames[-1].time_s if frames else 0.0
         frames.append(RecordedFrame(time_s=last_s, direction="", kind="stop", reason="the file ends within a line"))
@@ -186,15 +188,15 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _read_line(path: str | os.PathLike[str], number: int, line: bytes, kind: type[_Line]) -> _Line:
+def _read_line(path: str | os.PathLike[str], number: int, line: bytes, kind: type[_Line], mend: str) -> _Line:
     try:
         return msgspec.json.decode(line, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _broken(path, number, str(error)) from None
+        raise _broken(path, number, str(error), mend) from None
 
 
-def _broken(path: str | os.PathLike[str], number: int, reason: str) -> ConfigError:
-    return ConfigError(f"{os.fspath(path)}, line {number}: {reason}", path="path")
+def _broken(path: str | os.PathLike[str], number: int, reason: str, mend: str) -> ConfigError:
+    return ConfigError(f"{os.fspath(path)}, line {number}: {reason}; {mend}", path="path")
 
 
 # --- on the event loop -----------------------------------------------------------------------------------------------

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Final
 
 from gemini_live import __version__
-from gemini_live.cli import completion, demo, doctor, emulator, record, replay, send
+from gemini_live.cli import completion, demo, doctor, emulator, record, replay, send, streams
 from gemini_live.cli.command import epilog, wrapped
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
+from gemini_live.cli.interrupts import ended_as_by_ctrl_c
 from gemini_live.errors import GeminiLiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from gemini_live.cli.command import Command
 
@@ -63,12 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; `gemini_live.cli.exits` has their meanings.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
     received: list[int] = []
     try:
-        with _ended_as_by_ctrl_c(received):
-            return _run(arguments)
-    except SystemExit as end:  # argparse's way of returning
-        return end.code if isinstance(end.code, int) else 0
+        with ended_as_by_ctrl_c(received):
+            code = _run(arguments)
+            sys.stdout.flush()  # what is buffered can still fail
+        # the demo has an account to give before it ends
+        return 128 + received[0] if code == Exit.INTERRUPTED and received else code
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA_OF:
@@ -77,36 +76,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except KeyboardInterrupt:
         return 128 + received[0] if received else Exit.INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has seen enough; what is still buffered must not fail again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has seen enough
+        streams.discard_output()
         return Exit.BROKEN_PIPE
-
-
-@contextlib.contextmanager
-def _ended_as_by_ctrl_c(received: list[int]) -> Generator[None, None, None]:
-    """SIGTERM and a terminal that is closed clear up as Ctrl-C does; ``received`` gets their numbers."""
-
-    def handle(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.raise_signal(signal.SIGINT)
-
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []  # no other thread may
-    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup ignores SIGHUP
-    for number in taken:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+    except OSError as error:
+        if not streams.is_full(error):
+            raise
+        streams.discard_output()
+        name = next((one.name for one in _COMMANDS if one.name in arguments[:1]), "")
+        _complain(f"cannot write to standard output: {(error.strerror or str(error)).lower()}", name)
+        return Exit.FILE
 
 
 def _run(arguments: list[str]) -> int:
     whole = parser(with_emulator="emulator" in arguments)
-    asked = whole.parse_args(arguments)
+    try:
+        asked = whole.parse_args(arguments)
+    except SystemExit as end:  # argparse's way of returning
+        return end.code if isinstance(end.code, int) else Exit.OK
     command = next((one for one in _COMMANDS if one.name == asked.command), None)
     if command is None:
         whole.print_help(sys.stderr)

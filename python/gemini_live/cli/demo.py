@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemini_live.cli.command import Command
+from gemini_live.cli.interrupts import run
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +16,7 @@ __all__ = ["COMMAND"]
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wav", type=Path, metavar="FILE", help="speak this instead: PCM, 8 to 32 bits, any usual rate"
+        "--wav", type=Path, metavar="FILE", help="speak this instead: WAV, 8 to 32 bits or floats, 8 to 192 kHz"
     )
     parser.add_argument(
         "--out",
@@ -31,7 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(asked: argparse.Namespace) -> int:
     from gemini_live.demo import command  # noqa: PLC0415 - the extra
 
-    return command.run(asked)
+    return command.run(asked, run)
 
 
 COMMAND = Command(

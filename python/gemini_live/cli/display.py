@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 import gemini_live as live
+from gemini_live.cli.streams import json_text
 from gemini_live.cli.transcript import Transcript, line_about
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class JsonLines:
 
     def _write(self, name: str, fields: dict[str, Any]) -> None:
         line = {"t": round(time.monotonic() - self._start, 3), "event": name, **fields}
-        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.write(json_text(line) + "\n")
         sys.stdout.flush()
 
 

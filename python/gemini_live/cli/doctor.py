@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gemini_live.cli.command import Command
 from gemini_live.cli.exits import Exit
+from gemini_live.cli.interrupts import run
 
 if TYPE_CHECKING:
     import argparse
@@ -44,14 +45,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    return asyncio.run(_examine(asked))
+    return run(_examine(asked))
 
 
 async def _examine(asked: argparse.Namespace) -> int:
     from gemini_live.cli.checks import Status  # noqa: PLC0415 - what help need not load
 
     async with _line(asked) as line:
-        where = f"{line.scheme}://{line.host}:{line.port}"
+        where = f"{line.scheme}://{f'[{line.host}]' if ':' in line.host else line.host}:{line.port}"
         if not asked.json:
             _write(f"{line.model} at {where}\n")
         checks: list[Check] = []
@@ -99,10 +100,11 @@ async def _line(asked: argparse.Namespace) -> AsyncGenerator[Line, None]:
 
 def _key(asked: argparse.Namespace, endpoint: Endpoint) -> tuple[Auth, str]:
     """The credential, and where it comes from; never what it is."""
-    from gemini_live.auth import NoAuth  # noqa: PLC0415 - what help need not load
+    from gemini_live.auth import NoAuth, endpoint_for  # noqa: PLC0415 - what help need not load
     from gemini_live.cli import service  # noqa: PLC0415 - likewise
 
     auth = service.credential_from(asked.key_file, endpoint)
+    endpoint_for(endpoint, auth).model_name(asked.model)  # for which Vertex AI may need a project
     if asked.key_file is not None:
         where = "from standard input" if asked.key_file == "-" else f"from {asked.key_file}"
     elif isinstance(auth, NoAuth):
@@ -152,8 +154,6 @@ def _has_colours() -> bool:
 
 
 def _as_json(checks: Sequence[Check], *, endpoint: str, model: str, code: Exit) -> str:
-    import msgspec  # noqa: PLC0415 - what help need not load
-
     findings: list[dict[str, Any]] = [
         {
             "name": check.name,
@@ -166,7 +166,7 @@ def _as_json(checks: Sequence[Check], *, endpoint: str, model: str, code: Exit) 
         for check in checks
     ]
     whole = {"ok": not code, "exit_code": code.value, "endpoint": endpoint, "model": model, "checks": findings}
-    return msgspec.json.format(msgspec.json.encode(whole)).decode()
+    return json.dumps(whole, indent=2)
 
 
 def _write(text: str) -> None:

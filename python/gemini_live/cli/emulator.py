@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gemini_live.cli.command import Command
 from gemini_live.cli.exits import CommandError, Exit
+from gemini_live.cli.streams import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +29,14 @@ def _run(asked: argparse.Namespace) -> int:
         asyncio.run(command.run(asked))
     except BrokenPipeError:
         raise  # nobody is left to be told
+    except UnicodeError:
+        message = f"cannot listen there: {asked.host} is no host name; choose another --port or --host"
+        raise CommandError(message, Exit.NETWORK) from None
     except OSError as error:
         if error.filename is not None:
             raise CommandError(f"cannot write {error.filename}: {error.strerror}", Exit.FILE) from None
+        if is_full(error):
+            raise  # the line about it, not the port
         reason = error.strerror or str(error)
         raise CommandError(f"cannot listen there: {reason}; choose another --port or --host", Exit.NETWORK) from None
     return Exit.OK

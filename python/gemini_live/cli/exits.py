@@ -68,6 +68,10 @@ _OF_PLACE: Final[Mapping[str, Exit]] = {
 _AS_OPTIONS: Final[Mapping[str, str]] = {
     "GEMINI_API_KEY or auth=ApiKey(…)": "GEMINI_API_KEY or --key-file",
     "give TransportConfig(ssl=…)": "give --ca-file",
+    "give it as auth=…, it then travels in a header": "give it in GEMINI_API_KEY or by --key-file",
+    ": VertexAi(project=…), or GOOGLE_CLOUD_PROJECT in the environment; or": "; put GOOGLE_CLOUD_PROJECT into the "
+    "environment, or",
+    "express mode key as auth=ApiKey(…)": "express mode key into --key-file",
 }
 
 

@@ -8,15 +8,18 @@ import stat
 import tempfile
 import wave
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gemini_live.cli.exits import CommandError, Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
 __all__ = ["AnswerFile", "PendingFile"]
+
+_NOTHING: Final[Mapping[Path, str]] = {}
 
 
 class PendingFile:
@@ -28,6 +31,7 @@ class PendingFile:
     Args:
         path: its name in the end.
         force: whether a file of that name may be replaced.
+        sparing: those that may not even so, and what each is.
 
     Attributes:
         path: its name in the end.
@@ -37,29 +41,32 @@ class PendingFile:
         CommandError: it cannot be written, or there is one already.
     """
 
-    def __init__(self, path: Path, *, force: bool) -> None:
+    def __init__(self, path: Path, *, force: bool, sparing: Mapping[Path, str] = _NOTHING) -> None:
         self.path = path
-        problem = self._problem(force=force)
-        if problem:
-            raise CommandError(problem, Exit.FILE)
         try:
+            problem = self._problem(force=force, sparing=sparing)
+            if problem:
+                raise CommandError(problem, Exit.FILE)
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         except OSError as error:
             raise self._unwritable(error) from None
         os.close(descriptor)
         self.pending = Path(name)
 
-    def _problem(self, *, force: bool) -> str:
-        path = self.path
-        if path.is_dir():
+    def _problem(self, *, force: bool, sparing: Mapping[Path, str]) -> str:
+        path, there, folder = self.path, _status(self.path), _status(self.path.parent)
+        if there is not None and stat.S_ISDIR(there.st_mode):
             return f"{path} is a folder; give --output a file in it, such as {path / 'answer.wav'}"
-        if not path.parent.is_dir():
+        if folder is None or not stat.S_ISDIR(folder.st_mode):
             return f"cannot write {path}: there is no folder {path.parent}; create it first"
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        if there is None:
+            return ""
+        if not stat.S_ISREG(there.st_mode):
             return f"{path} is no ordinary file; give --output another one"
-        if path.exists() and not force:
-            return f"{path} exists; give --force to replace it, or --output another name"
-        return ""
+        for other, what in sparing.items():
+            if (status := _status(other)) is not None and os.path.samestat(there, status):
+                return f"{path} is {what}; give --output another name"
+        return "" if force else f"{path} exists; give --force to replace it, or --output another name"
 
     def _unwritable(self, error: OSError) -> CommandError:
         reason = (error.strerror or str(error)).lower()
@@ -93,8 +100,8 @@ class AnswerFile(PendingFile):
         rate_hz: of them; 0 before the first.
     """
 
-    def __init__(self, path: Path, *, force: bool) -> None:
-        super().__init__(path, force=force)
+    def __init__(self, path: Path, *, force: bool, sparing: Mapping[Path, str] = _NOTHING) -> None:
+        super().__init__(path, force=force, sparing=sparing)
         self.samples = 0
         self.rate_hz = 0
         self._wave: wave.Wave_write | None = None
@@ -150,6 +157,18 @@ class AnswerFile(PendingFile):
             with contextlib.suppress(OSError):  # the file goes anyway
                 unfinished.close()
         super().__exit__(kind, error, where)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of what is there; unlike `Path.is_dir` it does not say that nothing is there when that cannot be known.
+
+    Raises:
+        OSError: that.
+    """
+    try:
+        return os.stat(path)  # noqa: PTH116 - what tests replace
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _umask() -> int:

@@ -44,6 +44,12 @@ _PONG_WITHIN_S: Final = 5.0
 _PROXY_AUTH: Final = 407
 _PROXY_PORTS: Final = {"http": 80, "https": 443}
 """Where the URL names none; that of SOCKS is 1080."""
+_PROXY_MEND: Final = "are its host and port right, and does it run?"
+_GOOD_HTTP: Final = range(200, 300)
+_NO_LIVE_SERVER: Final = (
+    "something answers there, but not as a Live server: is the URL right, and does what stands between, such as a "
+    "firewall or a login page, let WebSockets through?"
+)
 _AFTER_TLS: Final = ("HTTP upgrade", "key accepted", "model", "setup", "ping")
 
 
@@ -67,7 +73,7 @@ class Line:
         parts = urlsplit(endpoint.url(live.NoAuth()))
         self.host = parts.hostname or ""
         self.encrypted = parts.scheme == "wss"
-        self.port = parts.port or (443 if self.encrypted else 80)
+        self.port = (443 if self.encrypted else 80) if parts.port is None else parts.port
         self.scheme = parts.scheme
 
 
@@ -85,9 +91,10 @@ async def examine(line: Line) -> AsyncIterator[Check]:
     there = urlsplit(proxy.url) if proxy and not failed else None
     host = (there.hostname or "") if there else line.host
     port = (there.port or _PROXY_PORTS.get(there.scheme, 1080)) if there else line.port
+    of_proxy = f"this is the proxy of {proxy.source}: {_PROXY_MEND}" if proxy and there else ""
     steps: dict[str, Callable[[], Awaitable[Check]]] = {
-        "DNS": lambda: _dns(host, port),
-        "TCP": lambda: _tcp(host, port),
+        "DNS": lambda: _dns(host, port, of_proxy),
+        "TCP": lambda: _tcp(host, port, of_proxy),
         "TLS": lambda: _tls(line, host, port, through_proxy=there is not None),
     }
     if _is_address(host):
@@ -160,16 +167,18 @@ def _is_address(host: str) -> bool:
     return False
 
 
-async def _dns(host: str, port: int) -> Check:
+async def _dns(host: str, port: int, of_proxy: str) -> Check:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:
         return Check(
             "DNS",
             Status.FAILED,
             f"no address for {host}: {_words(error)}",
-            "is the name right, and is this machine on the network? Where only a proxy resolves names, set HTTPS_PROXY",
+            of_proxy
+            or "is the name right, and is this machine on the network? Where only a proxy resolves names, set "
+            "HTTPS_PROXY",
             code=Exit.NETWORK,
         )
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
@@ -177,7 +186,7 @@ async def _dns(host: str, port: int) -> Check:
     return Check("DNS", Status.OK, f"{host} is {', '.join(addresses[:2])}{more}")
 
 
-async def _tcp(host: str, port: int) -> Check:
+async def _tcp(host: str, port: int, of_proxy: str) -> Check:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             _, writer = await asyncio.open_connection(host, port)
@@ -186,7 +195,9 @@ async def _tcp(host: str, port: int) -> Check:
             "TCP",
             Status.FAILED,
             f"{host}, port {port}: no answer within {_PATIENCE_S:g} s",
-            "a firewall may drop it: ask for this port to be opened, or set HTTPS_PROXY to the proxy of this network",
+            of_proxy
+            or "a firewall may drop it: ask for this port to be opened, or set HTTPS_PROXY to the proxy of this "
+            "network",
             code=Exit.NETWORK,
         )
     except OSError as error:
@@ -194,9 +205,12 @@ async def _tcp(host: str, port: int) -> Check:
             "TCP",
             Status.FAILED,
             f"{host}, port {port}: {_words(error)}",
-            "nothing listens there: is the port right, and does the server run?"
-            if isinstance(error, ConnectionRefusedError)
-            else "is this machine on the network?",
+            of_proxy
+            or (
+                "nothing listens there: is the port right, and does the server run?"
+                if isinstance(error, ConnectionRefusedError)
+                else "is this machine on the network?"
+            ),
             code=Exit.NETWORK,
         )
     writer.close()
@@ -262,6 +276,8 @@ def _words(error: BaseException) -> str:
     match error:
         case TimeoutError():
             return f"no answer within {_PATIENCE_S:g} s"
+        case UnicodeError():
+            return "not a host name"
         case ssl.SSLError(reason=str() as reason):
             return reason.lower().replace("_", " ")
         case socket.gaierror():
@@ -350,6 +366,7 @@ def _refused(closed: live.Closed) -> list[Check]:
         failing = "model" if closed.kind is live.CloseKind.SETUP else "setup"
     place = _AFTER_TLS.index(failing)
     code = "" if closed.code is None else f" ({closed.code})"
+    is_another = failing == "HTTP upgrade" and (not closed.hint or closed.code in _GOOD_HTTP)
     passed = {"HTTP upgrade": "the server answers", "key accepted": "not refused", "model": "not refused"}
     return [
         *(Check(name, Status.OK, passed[name]) for name in _AFTER_TLS[:place]),
@@ -357,7 +374,7 @@ def _refused(closed: live.Closed) -> list[Check]:
             failing,
             Status.FAILED,
             f"{closed.kind.value.replace('_', ' ')}{code}: {' '.join(closed.reason.split())}",
-            said(closed.hint),
+            _NO_LIVE_SERVER if is_another else said(closed.hint),
             code=exit_of(closed.kind),
         ),
         *(_skipped(name, failing) for name in _AFTER_TLS[place + 1 :]),

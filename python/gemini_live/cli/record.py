@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemini_live.cli import saying
 from gemini_live.cli.command import Command
 from gemini_live.cli.exits import Exit
+from gemini_live.cli.interrupts import run
 
 if TYPE_CHECKING:
     import argparse
@@ -39,10 +39,11 @@ def _run(asked: argparse.Namespace) -> int:
     from gemini_live.recorder import Recording  # noqa: PLC0415 - likewise
 
     sources = saying.sources_from(asked)
-    with PendingFile(asked.output, force=asked.force) as pending, saying.display_for(asked) as display:
+    sparing = dict.fromkeys(asked.files, "what is to be said")
+    with PendingFile(asked.output, force=asked.force, sparing=sparing) as pending, saying.display_for(asked) as display:
         recording = Recording(pending.pending, audio=asked.audio)
         try:
-            asyncio.run(saying.converse(asked, sources, display, lambda _audio: None, record=recording))
+            run(saying.converse(asked, sources, display, lambda _audio: None, record=recording))
         finally:
             # a conversation that broke off is what recordings are for; an attempt that never became one is not
             frames = _frames(pending.pending)

@@ -37,7 +37,7 @@ def _run(asked: argparse.Namespace) -> int:
         for line in lines_of(recording):
             sys.stdout.write(line + "\n")
     if asked.output is not None:
-        _write_answer(recording, asked.output, force=asked.force)
+        _write_answer(recording, asked)
     if not asked.show and asked.output is None:
         _serve(asked)
     return Exit.OK
@@ -52,12 +52,12 @@ def _serve(asked: argparse.Namespace) -> None:
     )
 
 
-def _write_answer(recording: live.RecordedSession, path: Path, *, force: bool) -> None:
+def _write_answer(recording: live.RecordedSession, asked: argparse.Namespace) -> None:
     import gemini_live as live  # noqa: PLC0415 - what help need not load
     from gemini_live.cli.minutes import events_of  # noqa: PLC0415 - likewise
     from gemini_live.cli.output import AnswerFile  # noqa: PLC0415 - likewise
 
-    with AnswerFile(path, force=force) as answer:
+    with AnswerFile(asked.output, force=asked.force, sparing={asked.recording: "the recording"}) as answer:
         for event in (event for frame in recording.frames for event in events_of(frame)):
             # of a piece that was kept by its hash nothing can be decoded
             if isinstance(event, live.ModelAudio):
@@ -67,7 +67,7 @@ def _write_answer(recording: live.RecordedSession, path: Path, *, force: bool) -
                 "the model's sound is not in this recording; it may have been made with --audio hash", Exit.FILE
             )
         answer.keep()
-    sys.stderr.write(f"{answer.duration_s:.1f} s of answer in {path}\n")
+    sys.stderr.write(f"{answer.duration_s:.1f} s of answer in {asked.output}\n")
 
 
 COMMAND = Command(

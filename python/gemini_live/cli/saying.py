@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +14,6 @@ from gemini_live.cli.service import add_arguments as add_service
 from gemini_live.cli.service import service_from, start_emulator
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import AsyncGenerator, Callable
 
     import gemini_live as live
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "converse", "display_for", "sources_from"]
 
 _WAIT_S: Final = 15.0
+_IS_NUMBER: Final = re.compile(r"\d*\.?\d+(e\d+)?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    value = float(text) if _IS_NUMBER.fullmatch(text) else 0.0
     if not 0 < value < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"takes seconds, more than none, and not {text!r}")
     return value
 
 
@@ -73,6 +75,14 @@ def sources_from(asked: argparse.Namespace) -> Sources:
     """
     from gemini_live.cli.sources import read_sources  # noqa: PLC0415 - NumPy
 
+    for option, text in (
+        *(("--text", text) for text in asked.text),
+        ("--system", asked.system),
+        ("--voice", asked.voice),
+        ("--model", asked.model),
+    ):
+        if text and not _is_text(text):
+            raise CommandError(f"{option} is not UTF-8; is it the right file, and the right locale?", Exit.USAGE)
     if not asked.files and not asked.text:
         raise CommandError('there is nothing to say; give a FILE or --text "…"', Exit.USAGE)
     if not all(text.strip() for text in asked.text):
@@ -81,6 +91,15 @@ def sources_from(asked: argparse.Namespace) -> Sources:
     if not sources.speech and not asked.text:
         raise CommandError('a picture asks nothing; add --text "What is this?" or a WAV file', Exit.USAGE)
     return sources
+
+
+def _is_text(argument: str) -> bool:
+    """Python makes surrogates of bytes on the command line that are none."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def display_for(asked: argparse.Namespace) -> Screen | PlainLines | JsonLines:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gemini_live.cli import saying
 from gemini_live.cli.command import Command
 from gemini_live.cli.exits import Exit
+from gemini_live.cli.interrupts import run
 
 if TYPE_CHECKING:
     import argparse
@@ -32,10 +32,9 @@ def _run(asked: argparse.Namespace) -> int:
     from gemini_live.cli.output import AnswerFile  # noqa: PLC0415 - what help need not load
 
     sources = saying.sources_from(asked)
-    with AnswerFile(asked.output, force=asked.force) as answer, saying.display_for(asked) as display:
-        stats = asyncio.run(
-            saying.converse(asked, sources, display, lambda audio: answer.write(audio.data, audio.rate_hz))
-        )
+    sparing = dict.fromkeys(asked.files, "what is to be said")
+    with AnswerFile(asked.output, force=asked.force, sparing=sparing) as answer, saying.display_for(asked) as display:
+        stats = run(saying.converse(asked, sources, display, lambda audio: answer.write(audio.data, audio.rate_hz)))
         answer.keep()
         display.done(
             f"{answer.duration_s:.1f} s of answer in {asked.output}"

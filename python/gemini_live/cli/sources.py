@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
+import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 from gemini_live.cli.exits import CommandError, Exit
 from gemini_live.errors import ConfigError
 from gemini_live.media.extras import require
 from gemini_live.media.video import Jpeg
-from gemini_live.media.wav import read_format, samples_from
+from gemini_live.media.wav import read_format, read_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -38,7 +41,26 @@ _NAMED: Final = {
     ".avi": "video",
 }
 _USUAL: Final = {"WAV file": ".wav", "JPEG image": ".jpg", "PNG image": ".png", "video": ".mp4"}
-_TO_CONVERT: Final = ("Ogg", "FLAC", "MP3")
+# What people have besides, and ffmpeg's options for it.
+_TO_WAV: Final = ("Ogg", "FLAC", "MP3", "AAC", "M4A", "AIFF")
+_TO_JPEG: Final = {"HEIC": "", "WebP": "", "GIF": "-frames:v 1 "}
+_MAGIC: Final = (
+    (b"\xff\xd8\xff", "JPEG image"),
+    (b"\x89PNG\r\n\x1a\n", "PNG image"),
+    (b"\x1aE\xdf\xa3", "video"),  # Matroska and WebM
+    (b"OggS", "Ogg"),
+    (b"fLaC", "FLAC"),
+    (b"ID3", "MP3"),
+    *((bytes([0xFF, second]), "MP3") for second in (0xFB, 0xFA, 0xF3, 0xF2)),
+    *((bytes([0xFF, second]), "AAC") for second in (0xF1, 0xF9)),
+    (b"GIF8", "GIF"),
+)
+# In containers, by what stands at the eighth byte; of the rest of MP4 and QuickTime nobody knows all.
+_RIFF: Final[Mapping[bytes, str]] = {b"WAVE": "WAV file", b"AVI ": "video", b"WEBP": "WebP"}
+_MP4: Final[Mapping[bytes, str]] = {
+    **dict.fromkeys((b"M4A ", b"M4B "), "M4A"),
+    **dict.fromkeys((b"heic", b"heix", b"mif1", b"avif"), "HEIC"),
+}
 
 
 @dataclass(frozen=True)
@@ -157,53 +179,79 @@ def read_sources(paths: Sequence[Path]) -> Sources:
 def _read(path: Path) -> Source:
     try:
         with path.open("rb") as file:
-            start = file.read(4_096)
+            return _read_from(file, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise CommandError(f"cannot read {path}: {reason}; give a file that exists", Exit.FILE) from None
+        match error:
+            case IsADirectoryError():
+                mend = "give a file in it"
+            case PermissionError():
+                mend = "let this user read it"
+            case _:
+                mend = "give a file that exists"
+        raise CommandError(f"cannot read {path}: {reason}; {mend}", Exit.FILE) from None
+
+
+def _read_from(file: BinaryIO, path: Path) -> Source:
+    start = file.read(4_096)
     kind = _kind(start)
     named = _NAMED.get(path.suffix.lower())
+    name = shlex.quote(str(path))
     if not start:
-        raise CommandError(f"{path} is empty", Exit.FILE)
+        raise CommandError(f"{path} is empty; give a file that holds something", Exit.FILE)
     if kind in _USUAL and named not in (None, kind):
         raise CommandError(
-            f"{path} is a {kind} and no {named}; rename it: mv {path} {path.with_suffix(_USUAL[kind])}", Exit.FILE
+            f"{path} is a {kind} and no {named}; rename it: mv {name} {_renamed(path, _USUAL[kind])}", Exit.FILE
         )
+    is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     match kind:
         case "WAV file":
-            return _speech(path)
+            return _speech(_from_its_beginning(file, start), path)
         case "JPEG image" | "PNG image":
-            return Picture(path.name, path.read_bytes())
+            return Picture(path.name, _from_its_beginning(file, start).read())
+        case "video" if not is_file:
+            raise CommandError(f"{path} is a video in a pipe; put it into a file first", Exit.FILE)
         case "video":
             return _film(path)
         case "text":
             raise CommandError(
-                f'{path} holds text{f" and no {named}" if named else ""}; say it with --text "$(cat {path})"', Exit.FILE
+                f'{path} holds text{f" and no {named}" if named else ""}; say it with --text "$(cat {name})"', Exit.FILE
             )
-        case _ if kind in _TO_CONVERT:
-            raise CommandError(
-                f"{path} is {kind} and not WAV; convert it: ffmpeg -i {path} {path.with_suffix('.wav')}", Exit.FILE
-            )
+        case _ if kind in _TO_WAV:
+            mend = f"convert it: ffmpeg -i {name} {_renamed(path, '.wav')}"
+            raise CommandError(f"{path} is {kind} and not WAV; {mend}", Exit.FILE)
+        case _ if kind in _TO_JPEG:
+            mend = f"convert it: ffmpeg -i {name} {_TO_JPEG[kind]}{_renamed(path, '.jpg')}"
+            raise CommandError(f"{path} is {kind} and not JPEG; {mend}", Exit.FILE)
         case _:
             raise CommandError(
-                f"{path} is no {named or 'WAV, JPEG, PNG or video file'}; what it is ffmpeg may know: ffprobe {path}",
+                f"{path} is no {named or 'WAV, JPEG, PNG or video file'}; what it is ffmpeg may know: ffprobe {name}",
                 Exit.FILE,
             )
 
 
+def _from_its_beginning(file: BinaryIO, start: bytes) -> BinaryIO:
+    """A pipe cannot be wound back."""
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return io.BytesIO(start + file.read())
+    file.seek(0)
+    return file
+
+
+def _renamed(path: Path, suffix: str) -> str:
+    """For a shell: the path with another suffix, and never the path itself."""
+    other = path.with_suffix(suffix)
+    return shlex.quote(str(other if other != path else path.with_name(f"{path.stem}-converted{suffix}")))
+
+
 def _kind(start: bytes) -> str:
-    if start[:4] == b"RIFF":
-        return {b"WAVE": "WAV file", b"AVI ": "video"}.get(start[8:12], "")
-    if start[4:8] == b"ftyp" or start[:4] == b"\x1aE\xdf\xa3":  # MP4 and QuickTime; Matroska and WebM
-        return "video"
-    for magic, kind in (
-        (b"\xff\xd8\xff", "JPEG image"),
-        (b"\x89PNG\r\n\x1a\n", "PNG image"),
-        (b"OggS", "Ogg"),
-        (b"fLaC", "FLAC"),
-        (b"ID3", "MP3"),
-        (b"\xff\xfb", "MP3"),
-    ):
+    if start[:4] in (b"RIFF", b"RF64"):
+        return _RIFF.get(start[8:12], "")
+    if start[4:8] == b"ftyp":
+        return _MP4.get(start[8:12], "video")
+    if start[:4] == b"FORM":
+        return "AIFF"
+    for magic, kind in _MAGIC:
         if start.startswith(magic):
             return kind
     try:
@@ -215,18 +263,14 @@ def _kind(start: bytes) -> str:
     return "text" if all(one.isprintable() or one.isspace() for one in text) else ""
 
 
-def _speech(path: Path) -> Speech:
-    with path.open("rb") as file:
-        try:
-            layout = read_format(file, str(path))
-        except ConfigError as error:
-            mend = (
-                "" if "ffmpeg" in str(error) else f"; if it can be played, convert it: ffmpeg -i {path} converted.wav"
-            )
-            raise CommandError(f"{error}{mend}", Exit.FILE) from None
-        # a file that was cut off has less than it says, and one that was written into a pipe does not say
-        data = file.read() if layout.frames is None else file.read(layout.frames * layout.bytes_per_frame)
-    samples = samples_from(data[: len(data) - len(data) % layout.bytes_per_frame], layout)
+def _speech(file: BinaryIO, path: Path) -> Speech:
+    try:
+        layout = read_format(file, str(path))
+    except ConfigError as error:
+        convert = f"ffmpeg -i {shlex.quote(str(path))} converted.wav"
+        mend = "" if "ffmpeg" in str(error) else f"; if it can be played, convert it: {convert}"
+        raise CommandError(f"{error}{mend}", Exit.FILE) from None
+    samples = read_samples(file, layout)
     if len(samples) == 0:
         raise CommandError(f"{path} holds no samples; record something into it first", Exit.FILE)
     return Speech(samples, layout.rate_hz)
@@ -239,8 +283,9 @@ def _film(path: Path) -> Film:
         images, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
         if not video.isOpened() or not video.grab():
             raise CommandError(
-                f"{path} begins like a video, but no image in it can be decoded; convert it: ffmpeg -i {path} "
-                f"{path.with_name(path.stem + '-h264.mp4')}",
+                f"{path} begins like a video, but no image in it can be decoded; convert it: ffmpeg -i "
+                f"{shlex.quote(str(path))} {_renamed(path.with_name(path.stem + '-h264'), '.mp4')}, or if it is sound: "
+                f"ffmpeg -i {shlex.quote(str(path))} {_renamed(path, '.wav')}",
                 Exit.FILE,
             )
     finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
@@ -22,6 +23,7 @@ from gemini_live.emulator import Emulator
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 __all__ = ["run"]
@@ -32,8 +34,12 @@ _INTERRUPTED: Final = 130
 _PLAIN_WIDTH: Final = 100
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, run_loop: Callable[[Coroutine[Any, Any, None]], None]) -> int:
     """Play the demo and show it.
+
+    Args:
+        args: of the command line.
+        run_loop: as `asyncio.run` is.
 
     Returns:
         0 if nothing was lost and everything answered, 1 if not, 6 for files that cannot be used, 130 after Ctrl-C.
@@ -46,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     except UnusableFileError as error:
         sys.stderr.write(f"gemini-live demo: {error}\n")
         return _UNUSABLE_FILE
-    report = _play(speech, sentences, out, fast=args.fast, quiet=args.json)
+    report = _play(speech, sentences, out, run_loop, fast=args.fast, quiet=args.json)
     if args.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        sys.stdout.write(json.dumps(msgspec.to_builtins(report), indent=2) + "\n")
     return _INTERRUPTED if report.interrupted else 0 if report.ok else 1
 
 
@@ -69,7 +75,15 @@ def _sentences(speech: Speech) -> list[Sentence]:
     return sentences
 
 
-def _play(speech: Speech, sentences: list[Sentence], out: Path, *, fast: bool, quiet: bool) -> Report:
+def _play(  # noqa: PLR0913 - the stage, the props and the light
+    speech: Speech,
+    sentences: list[Sentence],
+    out: Path,
+    run_loop: Callable[[Coroutine[Any, Any, None]], None],
+    *,
+    fast: bool,
+    quiet: bool,
+) -> Report:
     is_terminal = not quiet and _takes_pictures()
     console = Console() if is_terminal else Console(force_terminal=False, color_system=None, width=_PLAIN_WIDTH)
 
@@ -84,7 +98,7 @@ def _play(speech: Speech, sentences: list[Sentence], out: Path, *, fast: bool, q
     failure, interrupted, reply_file = "", False, None
     try:
         with display or contextlib.nullcontext():
-            asyncio.run(_perform(scene, sentences, emulator, display, fast=fast))
+            run_loop(_perform(scene, sentences, emulator, display, fast=fast))
         write_reply(out, scene.reply, scene.rate_hz)
         reply_file = str(out)
     except KeyboardInterrupt:

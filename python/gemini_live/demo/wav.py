@@ -1,8 +1,9 @@
-"""WAV files: reading speech of any PCM kind, and writing the reply."""
+"""WAV files: reading speech, and writing the reply."""
 
 from __future__ import annotations
 
 import os
+import stat
 import wave
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from gemini_live.emulator.resampling import resample
+from gemini_live.errors import ConfigError
+from gemini_live.media.wav import read_format, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +25,6 @@ __all__ = ["Speech", "UnusableFileError", "check_writable", "read_speech", "writ
 
 _BLOCKS_PER_S: Final = 50
 _RATE_HZ: Final = 16_000
-_SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000
-"""What the emulator takes for speech."""
 
 
 class UnusableFileError(Exception):
@@ -36,7 +37,7 @@ class Speech:
 
     Attributes:
         name: of the file.
-        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, or int32 for 24 and 32 bits.
+        samples: shape ``(n,)`` or ``(n, channels)``; uint8, int16, int32 for 24 and 32 bits, or floats of full scale 1.
         rate_hz: samples per second.
     """
 
@@ -74,10 +75,12 @@ class Speech:
         Calculated without the package's own encoder, so that it can be held against it.
         """
         wide = self.samples.astype(np.float64)
-        match self.samples.dtype.itemsize:
-            case 1:
+        match self.samples.dtype.kind, self.samples.dtype.itemsize:
+            case "f", _:
+                wide = np.nan_to_num(wide * 32_768, nan=0.0)
+            case _, 1:
                 wide = (wide - 128) * 256
-            case 4:
+            case _, 4:
                 wide /= 65_536
             case _:
                 pass
@@ -87,48 +90,23 @@ class Speech:
 
 
 def read_speech(path: Path) -> Speech:
-    """Read a PCM WAV file of 8, 16, 24 or 32 bits, of any number of channels and almost any rate.
+    """Read a WAV file of integers of 8 to 32 bits or of floats, of any number of channels and almost any rate.
 
     Raises:
         UnusableFileError: it cannot be read, or there is nothing in it.
     """
     try:
-        with wave.open(str(path), "rb") as file:
-            channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            data = file.readframes(file.getnframes())
+        with path.open("rb") as file:
+            layout = read_format(file, str(path))
+            samples = read_samples(file, layout)
     except OSError as error:
         raise UnusableFileError(f"cannot read {path}: {_words(error)}; give --wav a file that exists") from None
-    except (wave.Error, EOFError) as error:
-        raise UnusableFileError(
-            f"{path} is not a PCM WAV file ({str(error) or 'it ends too soon'}); convert it: ffmpeg -i {path} "
-            f"-c:a pcm_s16le {path.stem}-pcm.wav"
-        ) from None
-    if not 1 <= width <= 4:
-        raise UnusableFileError(f"{path} has {width * 8} bits per sample; convert it to 16: sox {path} -b 16 out.wav")
-    if not _SLOWEST_HZ <= rate_hz <= _FASTEST_HZ:
-        raise UnusableFileError(
-            f"{path} has {rate_hz:,} samples per second, speech has {_SLOWEST_HZ:,} to {_FASTEST_HZ:,}; convert it: "
-            f"sox {path} -r 16000 out.wav"
-        )
-    samples = _samples(data[: len(data) // (channels * width) * (channels * width)], width)
+    except ConfigError as error:
+        mend = "" if "ffmpeg" in str(error) else f"; convert it: ffmpeg -i {path} converted.wav"
+        raise UnusableFileError(f"{error}{mend}") from None
     if len(samples) == 0:
         raise UnusableFileError(f"{path} holds no samples; record something into it first")
-    return Speech(path.name, samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
-
-
-def _samples(data: bytes, width: int) -> npt.NDArray[Any]:
-    match width:
-        case 1:
-            return np.frombuffer(data, np.uint8)
-        case 2:
-            return np.frombuffer(data, "<i2")
-        case 3:
-            # the three bytes become the upper ones of four
-            wide = np.zeros((len(data) // 3, 4), np.uint8)
-            wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            return wide.view("<i4").reshape(-1)
-        case _:
-            return np.frombuffer(data, "<i4")
+    return Speech(path.name, samples.reshape(-1) if layout.channels == 1 else samples, layout.rate_hz)
 
 
 def check_writable(path: Path, speech: Path | None) -> None:
@@ -141,18 +119,33 @@ def check_writable(path: Path, speech: Path | None) -> None:
     Raises:
         UnusableFileError: it cannot.
     """
-    folder = path.parent
-    if path.is_dir():
-        problem = f"{path} is a folder; give --out a file in it, such as {path / 'reply.wav'}"
-    elif not folder.is_dir():
-        problem = f"cannot write {path}: there is no folder {folder}; create it first"
-    elif not os.access(path if path.exists() else folder, os.W_OK):
-        problem = f"cannot write {path}: permission denied; give --out a file elsewhere"
-    elif speech is not None and path.exists() and speech.exists() and path.samefile(speech):
-        problem = f"--out {path} would overwrite the speech of --wav; give it another name"
-    else:
-        return
-    raise UnusableFileError(problem)
+    try:
+        problem = _problem(path, speech)
+    except OSError as error:  # not even that is known
+        raise _unwritable(path, error) from None
+    if problem:
+        raise UnusableFileError(problem)
+
+
+def _problem(path: Path, speech: Path | None) -> str:
+    there, folder = _status(path), _status(path.parent)
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        return f"{path} is a folder; give --out a file in it, such as {path / 'reply.wav'}"
+    if folder is None or not stat.S_ISDIR(folder.st_mode):
+        return f"cannot write {path}: there is no folder {path.parent}; create it first"
+    if not os.access(path.parent if there is None else path, os.W_OK):
+        return f"cannot write {path}: permission denied; give --out a file elsewhere"
+    spoken = None if speech is None else _status(speech)
+    if there is not None and spoken is not None and os.path.samestat(there, spoken):
+        return f"--out {path} would overwrite the speech of --wav; give it another name"
+    return ""
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116 - as the command line has it
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def write_reply(path: Path, pcm: bytes, rate_hz: int) -> None:
@@ -168,7 +161,11 @@ def write_reply(path: Path, pcm: bytes, rate_hz: int) -> None:
             file.setframerate(rate_hz)
             file.writeframes(pcm)
     except OSError as error:
-        raise UnusableFileError(f"cannot write {path}: {_words(error)}; give --out a file elsewhere") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UnusableFileError:
+    return UnusableFileError(f"cannot write {path}: {_words(error)}; give --out a file elsewhere")
 
 
 def _words(error: OSError) -> str:

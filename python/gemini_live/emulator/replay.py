@@ -131,7 +131,8 @@ def read_recording(source: str | Path) -> Recording:
         try:
             reading.take(msgspec.json.decode(line, type=_Line))
         except (msgspec.MsgspecError, ValueError) as error:
-            raise ConfigError(f"{path}, line {number}: {error}", path="replay") from None
+            mend = "without it and what follows it can be replayed"
+            raise ConfigError(f"{path}, line {number}: {error}; {mend}", path="replay") from None
     connections = reading.finished()
     if not connections:
         raise ConfigError(f"{path}: the server says nothing in it", path="replay")

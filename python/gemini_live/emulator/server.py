@@ -52,6 +52,7 @@ _FULL: Final = Refusal(1011, "RESOURCE_EXHAUSTED: Maximum concurrent sessions ex
 _TOKENS: Final = re.compile(r"/+(v1alpha|v1beta)/auth_tokens")
 _HTTP_STATUS: Final = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED"}
 _MAX_MESSAGE: Final = 64 << 20
+_LAST_PORT: Final = 65_535
 _GOODBYE_S: Final = 0.03
 """How long leaving waits for clients to answer a close frame."""
 
@@ -101,6 +102,10 @@ class Emulator:
             if profile not in PROFILES:
                 raise ConfigError(f"no profile {profile!r}; there are {', '.join(PROFILES)}", path="profile")
             profile = PROFILES[profile]
+        if not 0 <= port <= _LAST_PORT:
+            raise ConfigError(
+                f"there is no port {port}; they go from 0, which lets the system choose, to {_LAST_PORT}", path="port"
+            )
         self.profile = msgspec.structs.replace(profile, pace=Pace.compressed()) if compress_time else profile
         self.ledger = Ledger()
         self.tokens = Tokens()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
     from gemini_live.media.source import Sink
 
-__all__ = ["WavFormat", "WavSource", "read_format", "samples_from"]
+__all__ = ["WavFormat", "WavSource", "read_format", "read_samples", "samples_from"]
 
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # of mmreg.h
 _FORMAT_BYTES = 40  # the longest kind of format
 _BLOCKS_PER_S = 50
+_PIECE_BYTES = 2**20
 
 
 class WavFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +116,20 @@ def samples_from(data: bytes, kind: WavFormat) -> npt.NDArray[Any]:
         return wide.view("<i4").reshape(-1, kind.channels)
     dtype = f"<f{kind.width}" if kind.floats else "u1" if kind.width == 1 else f"<i{kind.width}"
     return np.frombuffer(data, dtype).reshape(-1, kind.channels)
+
+
+def read_samples(file: BinaryIO, kind: WavFormat) -> npt.NDArray[Any]:
+    """All samples of a file whose head was read, as `samples_from` gives them.
+
+    A file that was cut off has fewer than it says, and a stream does not say how many; so only what is there takes up
+    memory.
+    """
+    left = sys.maxsize if kind.frames is None else kind.frames * kind.bytes_per_frame
+    data = bytearray()
+    while piece := file.read(min(left, _PIECE_BYTES)):
+        data += piece
+        left -= len(piece)
+    return samples_from(bytes(data[: len(data) - len(data) % kind.bytes_per_frame]), kind)
 
 
 class WavSource(OpenedOnDemand):

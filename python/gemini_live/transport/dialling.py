@@ -213,6 +213,8 @@ def _failure_of(error: Exception) -> Failure:
             )
         case aiohttp.ClientHttpProxyError(status=status):
             return Failure(code=status, kind=CloseKind.NETWORK, reason=f"the proxy answered {status}")
+        case aiohttp.ClientResponseError():  # its words hold the URL and what came, in several lines
+            return Failure(kind=CloseKind.NETWORK, reason="the answer is no HTTP")
         case aiohttp.ClientConnectorCertificateError():
             cause = error.certificate_error
             detail = getattr(cause, "verify_message", "") or type(cause).__name__

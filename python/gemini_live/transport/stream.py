@@ -220,7 +220,16 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     def _finish(self) -> None:
         if self._finishing is None:
-            self._finishing = self._loop.create_task(self._end(), name="gemini-live transport")
+            self._begin_to_end()
+
+    def _begin_to_end(self) -> None:
+        self._finishing = self._loop.create_task(self._end(), name="gemini-live transport")
+        self._finishing.add_done_callback(self._ended)
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        """Whoever shuts the loop down cancels all tasks, once; somebody waits for what this one was to do."""
+        if ending.cancelled() and not self._finished.done():
+            self._begin_to_end()
 
     async def _end(self) -> None:
         self._stop_writing()
