@@ -361,6 +361,11 @@ def test_images_that_cannot_be_sent(network, image, options, error):
         (lambda session: session.send_raw("[]"), "JSON object"),
         (lambda session: session.send_raw(b"\xff"), "JSON object"),
         (lambda session: session.send_raw({"x": object()}), "JSON"),
+        # not UTF-8 in a text frame ends the connection (RFC 6455 8.1)
+        (lambda session: session.send_raw(b'{"x":"\xff"}'), "JSON object: .*utf-8"),
+        (lambda session: session.send_raw('{"x":"\ud800"}'), "JSON object: .*utf-8"),
+        (lambda session: session.send_raw({"x": [{"y": math.nan}]}), r"JSON: x\[0\]\.y is nan"),
+        (lambda session: session.send_raw({"x": "\ud800"}), "JSON: .*utf-8"),
     ],
 )
 def test_messages_that_cannot_be_sent(network, call, words):

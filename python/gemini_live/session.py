@@ -444,14 +444,15 @@ class Session:
             SessionClosed: the session has ended.
         """
         if isinstance(message, bytes | str):
-            raw = message.encode() if isinstance(message, str) else bytes(message)
             try:
+                raw = message.encode() if isinstance(message, str) else bytes(message)
                 msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+                raw.decode()  # msgspec does not look into what it leaves as it is
             except (msgspec.DecodeError, ValueError) as error:
                 raise ConfigError(f"not a JSON object: {error}", path="message") from None
         else:
             try:
-                raw = msgspec.json.encode(dict(message))
+                raw = codec.encode_raw(message)
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"not JSON: {error}", path="message") from None
         await self._send_encoded("raw", raw)
