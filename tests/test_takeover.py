@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import sys
 from types import SimpleNamespace
 
 import aiohttp
 import pytest
-import trustme
 
 from gemini_live.codec import frame
 from gemini_live.events import CloseKind
@@ -16,19 +14,9 @@ from gemini_live.transport import fastnet
 from gemini_live.transport.fallback import AiohttpTransport
 from gemini_live.transport.stream import StreamTransport
 from gemini_live.transport.takeover import take_over
-from test_transport import dialled, hang_about, raw_server, read_for_ever, server
+from test_transport import dialled, hang_about, raw_server, read_for_ever, server, tls_contexts
 
 HIGH_WATER = 16 * 1024
-
-
-def tls_contexts():
-    """Of a client that trusts the server, and of the server."""
-    authority = trustme.CA()
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)
-    ours = ssl.create_default_context()
-    authority.configure_trust(ours)
-    return ours, theirs
 
 
 @pytest.fixture

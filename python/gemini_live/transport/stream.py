@@ -179,6 +179,8 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The other side writes no more, so neither do we (asyncio)."""
+        self._stop_writing()
+        self._abort_soon()  # the loop closes the socket, but not before all is written, which may be never
         return False
 
     # --- the end ---
@@ -202,7 +204,11 @@ class StreamTransport(asyncio.BufferedProtocol):
         """Close the socket when what was written has left, but not later than in a while."""
         self._failure = self._failure or failure
         self._wire.close()
-        self._impatience = self._loop.call_later(_LAST_WORDS_S, self._wire.abort)
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        if self._impatience is None and not self._gone:
+            self._impatience = self._loop.call_later(_LAST_WORDS_S, self._wire.abort)
 
     def abort(self) -> None:
         """Drop the socket."""
