@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -230,8 +231,15 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     async def _end(self) -> None:
         self._stop_writing()
-        if self._release is not None:
-            await self._release(self._error)
+        try:
+            if self._release is not None:
+                await self._release(self._error)
+        finally:
+            # else the loop was closed without a word, and this is the collector: there is nobody left to be told
+            if not isinstance(sys.exception(), GeneratorExit):
+                self._tell_the_end()
+
+    def _tell_the_end(self) -> None:
         if self._receiver is not None and self._failure is not None and not self._aborted:
             self._receiver.connection_lost(self._failure)
         if not self._finished.done():
