@@ -204,6 +204,29 @@ async def test_flush_does_not_wait_for_the_time():
     feed.close()
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_flush_does_not_wait_for_what_comes_after_it(busy):
+    """A camera may be faster than a small computer encodes, and whoever asks or closes must not wait for it to stop."""
+    taken = Taken()
+    begun = threading.Event()
+
+    class Slow:
+        def encode(self, picture, *, order):
+            begun.set()
+            feed.put(gray(int(picture[0, 0]) + 1))  # the camera's next one
+            return Jpeg().encode(picture, order=order)
+
+    feed = VideoFeed(asyncio.get_running_loop(), taken, jpeg=Slow())
+    feed.put(gray(10))
+    if busy:
+        await asyncio.to_thread(begun.wait)
+        feed.put(gray(100))
+    async with asyncio.timeout(5.0):
+        await feed.flush()
+    assert [value for value, _ in taken] == ([10, 100] if busy else [10])
+    feed.close()
+
+
 async def test_a_closed_feed_hands_nothing_on():
     taken = Taken()
     feed = VideoFeed(asyncio.get_running_loop(), taken)
