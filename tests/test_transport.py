@@ -487,15 +487,30 @@ async def test_tls_where_there_is_none():
     assert failure.reason.startswith("TLS")
 
 
-async def test_a_server_that_speaks_something_else():
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 101 X\r\nA\0B: c\r\n\r\n",
+        b"HTTP/1.1 101 X\r\nA: " + b"x" * 20_000 + b"\r\n\r\n",
+    ],
+)
+async def test_a_server_that_speaks_something_else(answer):
     async def serve(_reader, writer):
-        writer.write(b"220 mail.example ESMTP\r\n")
+        writer.write(answer)
         await writer.drain()
 
     async with tcp_server(serve) as port:
-        failure = await failed(f"ws://127.0.0.1:{port}/")
-    assert failure.kind is not None
-    assert failure.reason
+        failure = await failed(f"ws://127.0.0.1:{port}/?ticket=sesame")
+    assert failure.kind is CloseKind.NETWORK
+    assert failure.reason == "what answers there does not speak HTTP"  # without the URL and what came
+    assert failure.hint
+
+
+async def test_a_port_of_the_sixth_version():
+    failure = await failed("ws://[::1]:1/")
+    assert failure.reason.startswith("[::1]:1: ")
 
 
 async def test_a_cancelled_dial_leaves_nothing_behind():

@@ -228,6 +228,12 @@ def _failure_of(error: Exception) -> Failure:
             )
         case aiohttp.ClientHttpProxyError(status=status):
             return Failure(code=status, kind=CloseKind.NETWORK, reason=f"the proxy answered {status}")
+        case aiohttp.ClientResponseError():  # its words hold the URL, and what came
+            return Failure(
+                kind=CloseKind.NETWORK,
+                reason="what answers there does not speak HTTP",
+                hint="check the URL's port, and what stands between",
+            )
         case aiohttp.ClientConnectorCertificateError():
             cause = error.certificate_error
             detail = getattr(cause, "verify_message", "") or type(cause).__name__
@@ -245,7 +251,8 @@ def _failure_of(error: Exception) -> Failure:
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno  # asyncio's own words for it repeat the address
             words = os.strerror(number).lower() if number else words_of(error.os_error)
-            return Failure(kind=CloseKind.NETWORK, reason=f"{error.host}:{error.port}: {words}")
+            host = f"[{error.host}]" if ":" in error.host else error.host
+            return Failure(kind=CloseKind.NETWORK, reason=f"{host}:{error.port}: {words}")
         case aiohttp.InvalidURL() | ValueError():
             return Failure(kind=CloseKind.SETUP, reason="not a URL that can be dialled")
         case ssl.SSLError():
