@@ -523,6 +523,24 @@ async def test_control_waits_for_room_and_audio_does_not(network):
 
 
 @on_fake_clock
+async def test_nobody_overtakes_a_sender_that_waits_for_room(network):
+    async with connect(outbox=live.OutboxLimits(control_bytes=1_000)) as session:
+        network.last.receiver.writing_paused()
+        await session.send_text("first" * 150)
+        senders = [
+            asyncio.create_task(session.send_text(text)) for text in ("large" * 150, "small", "given up", "last")
+        ]
+        await asyncio.sleep(0.1)
+        senders[2].cancel()
+        await asyncio.sleep(0.1)
+        assert not any(sender.done() for sender in senders[:2])
+        network.last.receiver.writing_resumed()
+        await asyncio.wait(senders)
+        said = [message["realtimeInput"]["text"][:5] for message in network.last.said]
+    assert said == ["first", "large", "small", "last"]
+
+
+@on_fake_clock
 async def test_a_sender_that_waits_for_room_is_told_when_the_session_ends(network):
     async with connect(outbox=live.OutboxLimits(control_bytes=10)) as session:
         network.last.lose()

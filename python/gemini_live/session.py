@@ -110,6 +110,7 @@ class Session:
         self._recorder = recorder
         self._telemetry: Telemetry | None = None
         self._video_feed: VideoFeed | None = None
+        self._turn = asyncio.Lock()  # of whoever sends what never expires
         # the runner knows nothing of the session, so the session's end of life can end the runner
         self._loop = asyncio.get_running_loop()
         finalizer = weakref.finalize(self, _abandon, self._loop, runner)
@@ -764,15 +765,17 @@ class Session:
     ) -> None:
         self._check_open()
         outbox = self._protocol.outbox
-        while not outbox.room(len(raw)):
-            await self._runner.wait_until(lambda: outbox.room(len(raw)))
+        async with self._turn:  # who waits for room is not overtaken by who needs less of it
             self._check_open()
-        if then_holds:
-            # in one, lest what a thread feeds meanwhile goes behind the mark, where it would be discarded
-            self._speech.hold(self._runner.submit_audio)
-        elif after_audio:
-            self._speech.flush(self._runner.submit_audio)
-        self._runner.submit(kind, codec.frame(raw))
+            while not outbox.room(len(raw)):
+                await self._runner.wait_until(lambda: outbox.room(len(raw)))
+                self._check_open()
+            if then_holds:
+                # in one, lest what a thread feeds meanwhile goes behind the mark, where it would be discarded
+                self._speech.hold(self._runner.submit_audio)
+            elif after_audio:
+                self._speech.flush(self._runner.submit_audio)
+            self._runner.submit(kind, codec.frame(raw))
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:
