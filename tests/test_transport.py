@@ -497,7 +497,8 @@ async def test_tls_where_there_is_none():
     ],
 )
 async def test_a_server_that_speaks_something_else(answer):
-    async def serve(_reader, writer):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
 
