@@ -203,6 +203,13 @@ async def test_a_refusal_is_typed(status, body, kind, words, caplog):
     assert TOKEN not in said
 
 
+async def test_the_scheme_may_be_in_capitals():
+    async with service() as (url, got):
+        base = url.replace("ws://127.0.0.1", "WS://localhost")
+        assert await mint_token(auth=KEY, endpoint=GeminiApi(base_url=f"{base}/news")) == EphemeralToken(TOKEN)
+    assert got[0][0] == "/news/v1beta/auth_tokens"
+
+
 async def test_an_answer_that_comes_in_pieces():
     body = json.dumps({"name": TOKEN}).encode()
 
