@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -314,6 +315,27 @@ async def test_a_session_says_which_pictures_it_dropped():
         while not isinstance(event := await anext(events), live.InputDropped):
             pass
         assert event == live.InputDropped(kind="video", count=3)
+
+
+async def test_a_close_that_is_cancelled_while_a_picture_waits_has_begun_all_the_same():
+    worker = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(worker)
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        events = session.events()
+        release = threading.Event()
+        worker.submit(release.wait)  # the only one is busy
+        await session.send_video(plain(RED))
+        closing = asyncio.create_task(session.close())
+        await asyncio.sleep(0.05)
+        assert session.status is live.SessionStatus.CONNECTED
+        closing.cancel()
+        try:
+            async with asyncio.timeout(5.0):
+                while not isinstance(event := await anext(events), live.Closed):
+                    pass
+        finally:
+            release.set()
+        assert event.kind is live.CloseKind.REQUESTED
 
 
 async def test_closing_sends_the_picture_that_waits():

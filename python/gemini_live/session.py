@@ -623,21 +623,29 @@ class Session:
     async def _close(self, kind: CloseKind) -> None:
         if self._protocol.state is not State.CLOSED:
             self._runner.check_loop()
-        if not self._is_closing():
-            if self._video_feed is not None:
+        if self._video_feed is not None and not self._is_closing():
+            try:
                 await self._video_feed.flush()
-                self._video_feed.close()
-            self._speech.flush(self._runner.submit_audio)
-            if self._listener is not None:
-                self._listener.finish(self._runner.submit_audio, self._mark)
-        self._tools.close()
-        self._runner.close(kind)
+            except asyncio.CancelledError:
+                self._begin_to_close(kind)  # as it would be by a moment later
+                raise
+        self._begin_to_close(kind)
         await self._runner.wait_closed()
         await self._tools.wait_closed()
         if self._recorder is not None:
             await self._recorder.wait_closed()
         if self._telemetry is not None:
             await self._telemetry.wait_closed()
+
+    def _begin_to_close(self, kind: CloseKind) -> None:
+        if not self._is_closing():
+            if self._video_feed is not None:
+                self._video_feed.close()
+            self._speech.flush(self._runner.submit_audio)
+            if self._listener is not None:
+                self._listener.finish(self._runner.submit_audio, self._mark)
+        self._tools.close()
+        self._runner.close(kind)
 
     async def __aenter__(self) -> Self:
         return self
