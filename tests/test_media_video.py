@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -317,25 +318,44 @@ async def test_a_session_says_which_pictures_it_dropped():
         assert event == live.InputDropped(kind="video", count=3)
 
 
-async def test_a_close_that_is_cancelled_while_a_picture_waits_has_begun_all_the_same():
+@contextlib.asynccontextmanager
+async def session_that_encodes():
+    """A session in which closing has to wait for a picture."""
     worker = ThreadPoolExecutor(1)
     asyncio.get_running_loop().set_default_executor(worker)
+    release = threading.Event()
     async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
-        events = session.events()
-        release = threading.Event()
+        while not isinstance(await session.next_event(), live.SessionResumption):
+            pass
         worker.submit(release.wait)  # the only one is busy
         await session.send_video(plain(RED))
+        try:
+            yield session
+        finally:
+            release.set()
+
+
+async def test_a_close_that_is_cancelled_while_a_picture_waits_has_begun_all_the_same():
+    async with session_that_encodes() as session:
         closing = asyncio.create_task(session.close())
         await asyncio.sleep(0.05)
         assert session.status is live.SessionStatus.CONNECTED
         closing.cancel()
-        try:
-            async with asyncio.timeout(5.0):
-                while not isinstance(event := await anext(events), live.Closed):
-                    pass
-        finally:
-            release.set()
+        async with asyncio.timeout(5.0):
+            while not isinstance(event := await session.next_event(), live.Closed):
+                pass
         assert event.kind is live.CloseKind.REQUESTED
+
+
+async def test_a_handing_over_that_is_cancelled_while_a_picture_waits_has_not_begun():
+    async with session_that_encodes() as session:
+        leaving = asyncio.create_task(session.hand_over())
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await asyncio.sleep(0.05)
+        assert session.status is live.SessionStatus.CONNECTED
+        await session.send_audio(bytes(640))
 
 
 async def test_closing_sends_the_picture_that_waits():

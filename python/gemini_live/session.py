@@ -627,7 +627,8 @@ class Session:
             try:
                 await self._video_feed.flush()
             except asyncio.CancelledError:
-                self._begin_to_close(kind)  # as it would be by a moment later
+                if kind is CloseKind.REQUESTED:  # as it would be a moment later; but who hands over needs the snapshot
+                    self._begin_to_close(kind)
                 raise
         self._begin_to_close(kind)
         await self._runner.wait_closed()
