@@ -318,6 +318,24 @@ def test_a_url_that_cannot_be_read_is_not_shown(url):
     refused(endpoint_from, Custom(url))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "wss://h.test#part",
+        "wss://h.test/live#part",
+        Custom("wss://h.test/live?x=1#part"),
+        GeminiApi(base_url="wss://h.test/#part"),
+        GeminiApi(base_url="wss://h.test/?x=1"),
+        VertexAi(project="p", base_url="wss://h.test?x=1"),
+    ],
+)
+def test_what_the_path_would_be_lost_behind_is_refused(given):
+    """RFC 6455 3 has no fragments, and what comes behind a query belongs to it."""
+    error = refused(endpoint_from, given)
+    assert error.path == "endpoint"
+    assert "h.test" in str(error)
+
+
 @pytest.mark.parametrize("url", ["wss://h.test/live?monkey_id=1", "wss://h.test/key=1", "wss://h.test/l?x=key"])
 def test_other_parameters_are_the_users_business(url):
     assert endpoint_from(url) == Custom(url)

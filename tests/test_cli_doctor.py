@@ -336,7 +336,7 @@ def test_a_proxy_that_is_not_there_is_called_one(monkeypatch, capsys):
     ("answer", "said"),
     [
         (b"", "network: "),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "network: the answer is no HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "network: what answers there does not speak HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "server (200): HTTP 200 at the upgrade"),
     ],
 )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import ssl
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -71,6 +73,10 @@ NAN = math.nan
         (lambda: TransportConfig(close_timeout_s=-1.0), "transport.close_timeout_s"),
         (lambda: TransportConfig(ping_after_s=0), "transport.ping_after_s"),
         (lambda: TransportConfig(lost_after_s=NAN), "transport.lost_after_s"),
+        (lambda: TransportConfig(headers=None), "transport.headers"),
+        (lambda: TransportConfig(headers=[("x-trace", "1")]), "transport.headers"),
+        (lambda: TransportConfig(ssl="ca.pem"), "transport.ssl"),
+        (lambda: TransportConfig(ssl=False), "transport.ssl"),
         (lambda: SessionConfig(setup=Setup(model="m"), transport={}), "transport"),
         (lambda: SessionConfig(setup=Setup(model="m"), reconnect={"enabled": False}), "reconnect"),
         (lambda: SessionConfig(setup=Setup(model="m"), outbox=TransportConfig()), "outbox"),
@@ -87,8 +93,32 @@ def test_a_wrong_value_is_named(make, path):
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-trace": 5},
+        {"x-trace": b"secret"},
+        {"x-trace": "secret\r\nx-more: 1"},
+        {"x-trace": "secret\n"},
+        {"x-trace": "sec\0ret"},
+        {b"x-trace": "secret"},
+        {"x-trace\r\nx-more": "secret"},
+        {"x trace": "secret"},
+        {"x-trace:": "secret"},
+        {"": "secret"},
+    ],
+)
+def test_a_header_that_no_request_may_carry_is_refused_before_any_io(headers):
+    with pytest.raises(ConfigError, match="header") as caught:
+        TransportConfig(headers=headers)
+    assert caught.value.path == "transport.headers"
+    assert "sec" not in str(caught.value)  # it may be a credential
+
+
+@pytest.mark.parametrize(
     "make",
     [
+        lambda: TransportConfig(headers={"x-trace": "a\tb, ü", "Sec-Something_1.2": ""}),
+        lambda: TransportConfig(headers=MappingProxyType({"x-trace": "1"}), ssl=ssl.create_default_context()),
         lambda: ReconnectPolicy(base_s=0.0, cap_s=0.0, max_attempts=1),
         lambda: ReconnectPolicy(base_s=5.0, max_attempts=None),
         lambda: OutboxLimits(audio_ms=0, control_bytes=0, replay_bytes=0),

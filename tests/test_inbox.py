@@ -87,6 +87,15 @@ def test_a_closed_loop_takes_nothing():
     assert inbox.waiting == 0
 
 
+def test_a_loop_that_is_closed_before_it_comes_round_takes_nothing_more():
+    loop = asyncio.new_event_loop()
+    inbox = Inbox(loop, lambda _: None, 2.0)
+    assert inbox.put("audio", b"x", 0.02)
+    loop.close()
+    assert not inbox.put("audio", b"x", 0.02)
+    assert inbox.waiting == 0
+
+
 @on_fake_clock
 async def test_of_video_only_the_newest_waits_for_a_blocked_loop():
     rig = Rig()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,6 +206,29 @@ async def test_flush_does_not_wait_for_the_time():
     feed.close()
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_flush_does_not_wait_for_what_comes_after_it(busy):
+    """A camera may be faster than a small computer encodes, and whoever asks or closes must not wait for it to stop."""
+    taken = Taken()
+    begun = threading.Event()
+
+    class Slow:
+        def encode(self, picture, *, order):
+            begun.set()
+            feed.put(gray(int(picture[0, 0]) + 1))  # the camera's next one
+            return Jpeg().encode(picture, order=order)
+
+    feed = VideoFeed(asyncio.get_running_loop(), taken, jpeg=Slow())
+    feed.put(gray(10))
+    if busy:
+        await asyncio.to_thread(begun.wait)
+        feed.put(gray(100))
+    async with asyncio.timeout(5.0):
+        await feed.flush()
+    assert [value for value, _ in taken] == ([10, 100] if busy else [10])
+    feed.close()
+
+
 async def test_a_closed_feed_hands_nothing_on():
     taken = Taken()
     feed = VideoFeed(asyncio.get_running_loop(), taken)
@@ -291,6 +316,46 @@ async def test_a_session_says_which_pictures_it_dropped():
         while not isinstance(event := await anext(events), live.InputDropped):
             pass
         assert event == live.InputDropped(kind="video", count=3)
+
+
+@contextlib.asynccontextmanager
+async def session_that_encodes():
+    """A session in which closing has to wait for a picture."""
+    worker = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(worker)
+    release = threading.Event()
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        while not isinstance(await session.next_event(), live.SessionResumption):
+            pass
+        worker.submit(release.wait)  # the only one is busy
+        await session.send_video(plain(RED))
+        try:
+            yield session
+        finally:
+            release.set()
+
+
+async def test_a_close_that_is_cancelled_while_a_picture_waits_has_begun_all_the_same():
+    async with session_that_encodes() as session:
+        closing = asyncio.create_task(session.close())
+        await asyncio.sleep(0.05)
+        assert session.status is live.SessionStatus.CONNECTED
+        closing.cancel()
+        async with asyncio.timeout(5.0):
+            while not isinstance(event := await session.next_event(), live.Closed):
+                pass
+        assert event.kind is live.CloseKind.REQUESTED
+
+
+async def test_a_handing_over_that_is_cancelled_while_a_picture_waits_has_not_begun():
+    async with session_that_encodes() as session:
+        leaving = asyncio.create_task(session.hand_over())
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await asyncio.sleep(0.05)
+        assert session.status is live.SessionStatus.CONNECTED
+        await session.send_audio(bytes(640))
 
 
 async def test_closing_sends_the_picture_that_waits():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import json
@@ -15,6 +16,7 @@ from gemini_live.auth import Address, ApiKey, BearerToken, EphemeralToken, Gemin
 from gemini_live.config import TransportConfig
 from gemini_live.errors import ConfigError, TokenError, TokenRefused
 from gemini_live.minting import mint_token, token_provider
+from test_transport import tcp_server
 
 KEY = "AIza-made-up-0123456789"
 TOKEN = "auth_tokens/made-up-secret"  # noqa: S105 - it is not
@@ -42,6 +44,12 @@ async def service(status=200, body=None):
         got.append((request.path, dict(request.headers), json.loads(await request.read())))
         return web.Response(status=status, body=json.dumps({"name": TOKEN}) if body is None else body)
 
+    async with served(answer) as url:
+        yield url, got
+
+
+@contextlib.asynccontextmanager
+async def served(answer):
     app = web.Application()
     app.router.add_post("/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -49,7 +57,7 @@ async def service(status=200, body=None):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"ws://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", got
+        yield f"ws://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
     finally:
         await runner.cleanup()
 
@@ -193,6 +201,59 @@ async def test_a_refusal_is_typed(status, body, kind, words, caplog):
     said = "".join(traceback.format_exception(caught.value)) + caplog.text
     assert KEY not in said
     assert TOKEN not in said
+
+
+async def test_the_scheme_may_be_in_capitals():
+    async with service() as (url, got):
+        base = url.replace("ws://127.0.0.1", "WS://localhost")
+        assert await mint_token(auth=KEY, endpoint=GeminiApi(base_url=f"{base}/news")) == EphemeralToken(TOKEN)
+    assert got[0][0] == "/news/v1beta/auth_tokens"
+
+
+async def test_an_answer_that_comes_in_pieces():
+    body = json.dumps({"name": TOKEN}).encode()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for byte in body:
+            writer.write(b"1\r\n%c\r\n" % byte)
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+        await reader.read()
+
+    async with tcp_server(answer) as port:
+        assert await mint_token(auth=KEY, endpoint=f"ws://127.0.0.1:{port}") == EphemeralToken(TOKEN)
+
+
+async def test_an_answer_that_would_be_compressed_if_that_were_asked_for():
+    async def answer(_request):
+        response = web.Response(body=json.dumps({"name": TOKEN}))
+        response.enable_compression()  # with what the client accepts
+        return response
+
+    async with served(answer) as url:
+        assert await mint_token(auth=KEY, endpoint=url) == EphemeralToken(TOKEN)
+
+
+async def test_an_answer_without_an_end_is_given_up():
+    sent = 0
+
+    async def answer(reader, writer):
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65_536)
+            sent += 65_536
+            await writer.drain()
+
+    # a megabyte is read, the rest is left
+    async with tcp_server(answer) as port:
+        with pytest.raises(TokenError, match="no token"):
+            await mint_token(auth=KEY, endpoint=f"ws://127.0.0.1:{port}")
+    assert sent < 32 * 1024 * 1024
 
 
 async def test_a_service_that_is_not_there():

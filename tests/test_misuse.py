@@ -420,6 +420,9 @@ def closed_without_a_word(state):
                 server.faults = emulator.Faults(http_status=503)
                 await asyncio.to_thread(serve, cut())
                 await session.wait_for_status(live.SessionStatus.RECONNECTING)
+            if {state!r} == "connecting":
+                connecting = asyncio.ensure_future(silent())
+                await asyncio.sleep(0.2)
             if {state!r} == "read":
                 reading = asyncio.ensure_future(anext(session.events()))
                 await asyncio.sleep(0.1)
@@ -427,6 +430,11 @@ def closed_without_a_word(state):
 
         async def cut():
             server.cut()
+
+        async def silent():
+            listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+            port = listener.sockets[0].getsockname()[1]
+            await live.connect("gemini-3.8-live", endpoint=f"ws://127.0.0.1:{{port}}", auth="k")
 
         loop = asyncio.new_event_loop()
         session = loop.run_until_complete(main())
@@ -443,7 +451,19 @@ def closed_without_a_word(state):
     return {Path(path).name for path in re.findall(r'File "(.*?gemini_live/.*?)"', said)}
 
 
-@pytest.mark.parametrize("state", ["open", "reconnecting", "read"])
+@on_fake_clock
+async def test_a_connect_that_is_dropped_and_not_cancelled(network):
+    network.answers_setup = False
+    connecting = connect().__await__()
+    connecting.send(None)
+    await asyncio.sleep(1)  # the setup is on its way
+    connecting.close()
+    await asyncio.sleep(2)
+    assert network.last.closed == 1000
+    assert not others()
+
+
+@pytest.mark.parametrize("state", ["open", "reconnecting", "read", "connecting"])
 def test_a_loop_that_is_closed_without_a_word(state):
     """asyncio complains of its tasks, one line each, and aiohttp of its sockets; nothing of ours raises or hangs."""
     assert closed_without_a_word(state) <= {"transport.py"}

@@ -5,6 +5,7 @@ import gc
 import math
 import threading
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,6 +70,27 @@ async def test_a_busy_loop_is_no_pause_of_the_speaker():
     assert told == []
     await asyncio.sleep(0.2)
     assert told == [True]
+
+
+@on_fake_clock
+async def test_what_another_thread_says_at_the_last_moment_is_followed_by_a_pause_of_its_own():
+    loop = asyncio.get_running_loop()
+    told, interjected = [], []
+    pause = Pause(loop, 1.0, lambda: told.append(loop.time()))
+    pause.heard()
+
+    def just_then():
+        """The other thread is heard while the loop looks at its watch."""
+        now = loop.time()
+        if now >= 1.0 and not interjected:
+            interjected.append(now)
+            pause.heard()
+        return now
+
+    await asyncio.sleep(0.9)
+    pause._loop = SimpleNamespace(time=just_then, call_at=loop.call_at, call_soon_threadsafe=loop.call_soon_threadsafe)
+    await asyncio.sleep(5)
+    assert told[-1] == pytest.approx(2.0, abs=0.1)
 
 
 @on_fake_clock

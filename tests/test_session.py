@@ -361,6 +361,11 @@ def test_images_that_cannot_be_sent(network, image, options, error):
         (lambda session: session.send_raw("[]"), "JSON object"),
         (lambda session: session.send_raw(b"\xff"), "JSON object"),
         (lambda session: session.send_raw({"x": object()}), "JSON"),
+        # not UTF-8 in a text frame ends the connection (RFC 6455 8.1)
+        (lambda session: session.send_raw(b'{"x":"\xff"}'), "JSON object: .*utf-8"),
+        (lambda session: session.send_raw('{"x":"\ud800"}'), "JSON object: .*utf-8"),
+        (lambda session: session.send_raw({"x": [{"y": math.nan}]}), r"JSON: x\[0\]\.y is nan"),
+        (lambda session: session.send_raw({"x": "\ud800"}), "JSON: .*utf-8"),
     ],
 )
 def test_messages_that_cannot_be_sent(network, call, words):
@@ -515,6 +520,24 @@ async def test_control_waits_for_room_and_audio_does_not(network):
         await session.drain()
         texts = [message["realtimeInput"].get("text") for message in network.last.said]
         assert texts == ["x" * 60, None, "y" * 60]
+
+
+@on_fake_clock
+async def test_nobody_overtakes_a_sender_that_waits_for_room(network):
+    async with connect(outbox=live.OutboxLimits(control_bytes=1_000)) as session:
+        network.last.receiver.writing_paused()
+        await session.send_text("first" * 150)
+        senders = [
+            asyncio.create_task(session.send_text(text)) for text in ("large" * 150, "small", "given up", "last")
+        ]
+        await asyncio.sleep(0.1)
+        senders[2].cancel()
+        await asyncio.sleep(0.1)
+        assert not any(sender.done() for sender in senders[:2])
+        network.last.receiver.writing_resumed()
+        await asyncio.wait(senders)
+        said = [message["realtimeInput"]["text"][:5] for message in network.last.said]
+    assert said == ["first", "large", "small", "last"]
 
 
 @on_fake_clock

@@ -2,33 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import sys
 from types import SimpleNamespace
 
 import aiohttp
 import pytest
-import trustme
 
 from gemini_live.codec import frame
 from gemini_live.events import CloseKind
-from gemini_live.transport import fastnet
+from gemini_live.transport import dialling, fastnet
 from gemini_live.transport.fallback import AiohttpTransport
 from gemini_live.transport.stream import StreamTransport
 from gemini_live.transport.takeover import take_over
-from test_transport import dialled, hang_about, raw_server, read_for_ever, server
+from test_transport import dialled, hang_about, raw_server, read_for_ever, server, tls_contexts
 
 HIGH_WATER = 16 * 1024
-
-
-def tls_contexts():
-    """Of a client that trusts the server, and of the server."""
-    authority = trustme.CA()
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(theirs)
-    ours = ssl.create_default_context()
-    authority.configure_trust(ours)
-    return ours, theirs
 
 
 @pytest.fixture
@@ -155,6 +143,35 @@ async def test_nothing_is_written_after_the_last_word(connection):
         transport.abort()
         await transport.wait_closed()
         transport.write(frame(b"{}"))  # neither an error nor a warning of asyncio
+
+
+@pytest.mark.parametrize("by", ["an error", "a cancellation"])
+async def test_an_end_that_is_disturbed_keeps_nobody_waiting(connection, monkeypatch, by):
+    """As by `asyncio.run`, which cancels every task at its end, this one too, and then waits for the session's."""
+    if connection == "aiohttp":
+        pytest.skip("there the reader's task does it")
+    give_back = dialling._release
+    disturbed = asyncio.Event()
+
+    async def release(*args):
+        await give_back(*args)
+        disturbed.set()
+        if by == "an error":
+            raise OSError("aiohttp is in trouble")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(dialling, "_release", release)
+    async with raw_server(read_for_ever) as url:
+        transport, receiver = await dialled(url)
+        transport._wire.abort()
+        await disturbed.wait()
+        if by == "a cancellation":
+            transport._finishing.cancel()
+        async with asyncio.timeout(5.0):
+            await transport.wait_closed()
+    assert receiver.lost.result().reason
+    with pytest.raises(OSError if by == "an error" else asyncio.CancelledError):
+        await transport._finishing
 
 
 async def test_a_violation_is_answered_with_its_code(connection):

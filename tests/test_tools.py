@@ -316,6 +316,28 @@ async def test_a_function_that_does_not_heed_its_deadline_is_answered_for_all_th
         assert session.tools.answered == 1
 
 
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought them")
+@on_fake_clock
+async def test_a_function_that_is_done_before_its_task_is_known_has_no_deadline(network, caplog):
+    """Eager tasks run up to their first await in the call that makes them."""
+
+    @live.tool(timeout_s=1)
+    async def f(n: int):
+        return n
+
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    async with connect(f) as session:
+        network.last.say(tool_call(n=1))
+        network.last.say(
+            b'{"toolCall":{"functionCalls":[{"id":"2","name":"f","args":{"n":2}},{"id":"3","name":"f","args":{"n":3}}]}}'
+        )
+        await asyncio.sleep(10)
+        assert [answer["response"] for answer in answers(network)] == [{"output": n} for n in (1, 2, 3)]
+        assert session.tools == live.ToolStats(calls=3, answered=3)
+        assert not [name for task in asyncio.all_tasks() if "tool f" in (name := task.get_name())]
+    assert not warnings_of(caplog)
+
+
 @on_fake_clock
 async def test_calls_run_at_the_same_time_and_events_go_on(network):
     async def slow(seconds: float):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import socket
 import ssl
 import struct
 
@@ -74,7 +75,7 @@ async def server(handler, *, tls=None):
 
 
 @contextlib.asynccontextmanager
-async def tcp_server(serve):
+async def tcp_server(serve, *, tls=None):
     """A TCP server whose connections end with it; yields its port."""
     connections = {}
 
@@ -88,7 +89,7 @@ async def tcp_server(serve):
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
@@ -100,7 +101,7 @@ async def tcp_server(serve):
 
 
 @contextlib.asynccontextmanager
-async def raw_server(serve):
+async def raw_server(serve, *, tls=None):
     """A TCP server that does the upgrade and then whatever the test wants with the streams; yields its URL."""
 
     async def upgrade(reader, writer):
@@ -113,8 +114,18 @@ async def raw_server(serve):
         )
         await serve(reader, writer)
 
-    async with tcp_server(upgrade) as port:
-        yield f"ws://127.0.0.1:{port}/"
+    async with tcp_server(upgrade, tls=tls) as port:
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/"
+
+
+def tls_contexts():
+    """Of a client that trusts the server, and of the server."""
+    authority = trustme.CA()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    ours = ssl.create_default_context()
+    authority.configure_trust(ours)
+    return ours, theirs
 
 
 async def read_for_ever(reader, _writer):
@@ -247,6 +258,37 @@ async def test_a_connection_that_breaks_without_a_word(reset):
     assert failure.code is None
     assert not failure.clean
     assert failure.reason
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_an_end_without_a_close_does_not_wait_for_what_nobody_reads(tls, request):
+    """The other side is gone, and the network takes nothing any more: what is in the buffers never leaves."""
+    connection, uvloop = request.config.getoption("--connection"), request.config.getoption("--uvloop")
+    if connection == "aiohttp" or (tls and uvloop and connection != "aiofastnet"):
+        pytest.skip("those wait for up to 30 s and tell nobody; the silence is noticed by a ping")
+    full = asyncio.Event()
+    over = asyncio.Event()
+
+    async def serve(_reader, writer):
+        writer.transport.pause_reading()
+        await full.wait()
+        descriptor = writer.get_extra_info("socket").fileno()
+        with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as below:  # of TLS, or of uvloop
+            below.shutdown(socket.SHUT_WR)
+        await over.wait()
+
+    ours, theirs = tls_contexts() if tls else (None, None)
+    async with raw_server(serve, tls=theirs) as url:
+        transport, receiver = await dialled(url, ssl=ours)
+        for _ in range(400):  # more than loopback's socket buffers take
+            transport.write(frame(b"x" * 65_536))
+        full.set()
+        _, late = await asyncio.wait([receiver.lost], timeout=5.0)
+        over.set()
+        assert not late
+        await transport.wait_closed()
+    assert not receiver.lost.result().clean
+    assert receiver.pauses[-1] == "paused"
 
 
 async def test_a_connection_that_breaks_in_the_middle_of_a_frame():
@@ -461,15 +503,31 @@ async def test_tls_where_there_is_none():
     assert failure.reason.startswith("TLS")
 
 
-async def test_a_server_that_speaks_something_else():
-    async def serve(_reader, writer):
-        writer.write(b"220 mail.example ESMTP\r\n")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 101 X\r\nA\0B: c\r\n\r\n",
+        b"HTTP/1.1 101 X\r\nA: " + b"x" * 20_000 + b"\r\n\r\n",
+    ],
+)
+async def test_a_server_that_speaks_something_else(answer):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
         await writer.drain()
 
     async with tcp_server(serve) as port:
-        failure = await failed(f"ws://127.0.0.1:{port}/")
-    assert failure.kind is not None
-    assert failure.reason
+        failure = await failed(f"ws://127.0.0.1:{port}/?ticket=sesame")
+    assert failure.kind is CloseKind.NETWORK
+    assert failure.reason == "what answers there does not speak HTTP"  # without the URL and what came
+    assert failure.hint
+
+
+async def test_a_port_of_the_sixth_version():
+    failure = await failed("ws://[::1]:1/")
+    assert failure.reason.startswith("[::1]:1: ")
 
 
 async def test_a_cancelled_dial_leaves_nothing_behind():

@@ -315,6 +315,13 @@ def endpoint_from(given: Endpoint | str | None) -> Endpoint:
     if base_url is not None and not isinstance(base_url, str):
         raise ConfigError(f"base_url must be a str, not {type(base_url).__name__}", path="endpoint")
     _check_url(endpoint.url(NoAuth()))
+    if base_url is not None and not isinstance(endpoint, Custom):
+        parts = _split(base_url)
+        if parts.query or parts.fragment:
+            raise ConfigError(
+                f"the base_url for {parts.hostname} must end before a ? or #; give a complete URL as Custom(…)",
+                path="endpoint",
+            )
     return endpoint
 
 
@@ -351,6 +358,8 @@ def _check_url(url: str) -> None:
         raise ConfigError(
             f"{shown!r} carries a credential; give it as auth=…, it then travels in a header", path="auth"
         )
+    if parts.fragment:
+        raise ConfigError(f"{shown!r} has something behind a #, which a WebSocket URL cannot have", path="endpoint")
 
 
 def auth_from(given: Auth | str | None, endpoint: Endpoint) -> Auth:

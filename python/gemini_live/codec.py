@@ -29,11 +29,11 @@ from gemini_live.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gemini_live.setup_message import Setup
 
-__all__ = ["ClientMessage", "decode", "decode_audio", "encode", "encode_setup", "frame", "message_of"]
+__all__ = ["ClientMessage", "decode", "decode_audio", "encode", "encode_raw", "encode_setup", "frame", "message_of"]
 
 ClientMessage: TypeAlias = ClientContent | RealtimeInput | ToolResponse | ContextUpdate
 """What a client says after the setup."""
@@ -62,7 +62,22 @@ def encode(message: ClientMessage) -> bytes:
         TypeError: it holds something that JSON cannot.
         ValueError: likewise.
     """
-    raw = _encoder.encode({_ENVELOPE[type(message)]: message})
+    return _encode({_ENVELOPE[type(message)]: message}, message)
+
+
+def encode_raw(message: Mapping[str, object]) -> bytes:
+    """Write a message that is not one of ours as JSON.
+
+    Raises:
+        TypeError: it holds something that JSON cannot.
+        ValueError: likewise.
+    """
+    whole = dict(message)
+    return _encode(whole, whole)
+
+
+def _encode(whole: object, message: object) -> bytes:
+    raw = _encoder.encode(whole)
     if b"null" in raw:  # what msgspec makes of NaN and infinity; a result that became nothing would mislead the model
         _refuse_infinite(msgspec.to_builtins(message, enc_hook=plain), "")
     return raw

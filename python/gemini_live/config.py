@@ -9,7 +9,7 @@ import inspect
 import numbers
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -102,6 +102,29 @@ def _is_proxy(url: str) -> bool:
     return bool(parts.hostname)
 
 
+def _check_headers(headers: object) -> None:
+    """Refuse what would only fail at the first dial, or smuggle another header in. No value is shown: it may be secret.
+
+    Raises:
+        ConfigError: which one, and why.
+    """
+    if not isinstance(headers, Mapping):
+        raise ConfigError(
+            f"headers must be a mapping of names to values, not {type(headers).__name__}", path="transport.headers"
+        )
+    for name, value in cast("Mapping[object, object]", headers).items():
+        # RFC 9110 5.6.2 and 5.5
+        if not isinstance(name, str) or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+            raise ConfigError("the name of one of the headers is none that HTTP allows", path="transport.headers")
+        if not isinstance(value, str):
+            raise ConfigError(f"header {name!r} must have a str, not {type(value).__name__}", path="transport.headers")
+        if re.search(r"[\0-\x08\n-\x1f\x7f]", value):
+            raise ConfigError(
+                f"header {name!r} holds characters that no header may carry; is there a line end in it?",
+                path="transport.headers",
+            )
+
+
 class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the service.
 
@@ -138,6 +161,16 @@ class TransportConfig(msgspec.Struct, frozen=True, kw_only=True):
                 "in a password write # / ? @ as %23 %2F %3F %40",
                 path="transport.proxy",
             )
+        _check_headers(self.headers)
+        if self.ssl is not None:
+            from ssl import SSLContext  # noqa: PLC0415 - this room needs no network
+
+            if not isinstance(self.ssl, SSLContext):
+                raise ConfigError(
+                    f"ssl must be an ssl.SSLContext, not {type(self.ssl).__name__}; for a file of certificates give "
+                    "ssl.create_default_context(cafile=…)",
+                    path="transport.ssl",
+                )
 
     def __repr__(self) -> str:
         shown = [f"{name}={value!r}" for name, value in self._shown()]

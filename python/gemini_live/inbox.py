@@ -90,7 +90,7 @@ class Inbox:
             if now - batch.handed[0].at > self._most_s:
                 self._drop_expired(now)
             self.waiting = len(batch.handed)
-        if first:
+        if first or self._loop.is_closed():  # which may have been before it came round
             try:
                 self._loop.call_soon_threadsafe(self.drain)
             except RuntimeError:  # the loop is closed

@@ -181,7 +181,7 @@ def _both_spellings(kind: type[msgspec.Struct]) -> dict[str, str]:
 
 async def _ask(endpoint: GeminiApi, key: Auth, body: bytes, config: TransportConfig) -> EphemeralToken:
     address = await resolve(endpoint, key)
-    base = endpoint.base_url.rstrip("/").replace("ws", "http", 1)  # the scheme was checked to be ws or wss
+    base = "http" + endpoint.base_url.rstrip("/")[len("ws") :]  # the scheme was checked to be ws or wss, in any case
     address = msgspec.structs.replace(address, url=f"{base}/{endpoint.version}/auth_tokens")
     try:
         status, answer = await post(address, body, config)

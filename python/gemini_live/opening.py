@@ -111,6 +111,8 @@ class Connecting:
             recorder.end_with(runner.wait_closed())
         try:
             await runner.wait_until_open()
+        except GeneratorExit:
+            raise  # dropped, so nothing can be awaited; and nobody holds the session any more, so it closes itself
         except BaseException:
             await session.close()
             raise

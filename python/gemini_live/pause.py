@@ -60,15 +60,16 @@ class Pause:
             self._timer = None
         if not self._is_awaited:
             return
-        due_at, now = self._heard_at + self._after_s, self._loop.time()
+        self._is_awaited = False  # before looking: another thread that is heard too late to be seen has it look again
+        now, due_at = self._loop.time(), self._heard_at + self._after_s
         if now < due_at:
             self._look_again(due_at)
         elif now > expected_at + _GRACE_S / 2:
             self._look_again(now + _GRACE_S)
         else:
-            self._is_awaited = False
             self._then()
 
     def _look_again(self, at: float) -> None:
+        self._is_awaited = True
         self._timer = self._loop.call_at(at, self._look)
         self._timer_at = at

@@ -110,6 +110,7 @@ class Session:
         self._recorder = recorder
         self._telemetry: Telemetry | None = None
         self._video_feed: VideoFeed | None = None
+        self._turn = asyncio.Lock()  # of whoever sends what never expires
         # the runner knows nothing of the session, so the session's end of life can end the runner
         self._loop = asyncio.get_running_loop()
         finalizer = weakref.finalize(self, _abandon, self._loop, runner)
@@ -444,14 +445,15 @@ class Session:
             SessionClosed: the session has ended.
         """
         if isinstance(message, bytes | str):
-            raw = message.encode() if isinstance(message, str) else bytes(message)
             try:
+                raw = message.encode() if isinstance(message, str) else bytes(message)
                 msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+                raw.decode()  # msgspec does not look into what it leaves as it is
             except (msgspec.DecodeError, ValueError) as error:
                 raise ConfigError(f"not a JSON object: {error}", path="message") from None
         else:
             try:
-                raw = msgspec.json.encode(dict(message))
+                raw = codec.encode_raw(message)
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"not JSON: {error}", path="message") from None
         await self._send_encoded("raw", raw)
@@ -621,21 +623,30 @@ class Session:
     async def _close(self, kind: CloseKind) -> None:
         if self._protocol.state is not State.CLOSED:
             self._runner.check_loop()
-        if not self._is_closing():
-            if self._video_feed is not None:
+        if self._video_feed is not None and not self._is_closing():
+            try:
                 await self._video_feed.flush()
-                self._video_feed.close()
-            self._speech.flush(self._runner.submit_audio)
-            if self._listener is not None:
-                self._listener.finish(self._runner.submit_audio, self._mark)
-        self._tools.close()
-        self._runner.close(kind)
+            except asyncio.CancelledError:
+                if kind is CloseKind.REQUESTED:  # as it would be a moment later; but who hands over needs the snapshot
+                    self._begin_to_close(kind)
+                raise
+        self._begin_to_close(kind)
         await self._runner.wait_closed()
         await self._tools.wait_closed()
         if self._recorder is not None:
             await self._recorder.wait_closed()
         if self._telemetry is not None:
             await self._telemetry.wait_closed()
+
+    def _begin_to_close(self, kind: CloseKind) -> None:
+        if not self._is_closing():
+            if self._video_feed is not None:
+                self._video_feed.close()
+            self._speech.flush(self._runner.submit_audio)
+            if self._listener is not None:
+                self._listener.finish(self._runner.submit_audio, self._mark)
+        self._tools.close()
+        self._runner.close(kind)
 
     async def __aenter__(self) -> Self:
         return self
@@ -763,15 +774,17 @@ class Session:
     ) -> None:
         self._check_open()
         outbox = self._protocol.outbox
-        while not outbox.room(len(raw)):
-            await self._runner.wait_until(lambda: outbox.room(len(raw)))
+        async with self._turn:  # who waits for room is not overtaken by who needs less of it
             self._check_open()
-        if then_holds:
-            # in one, lest what a thread feeds meanwhile goes behind the mark, where it would be discarded
-            self._speech.hold(self._runner.submit_audio)
-        elif after_audio:
-            self._speech.flush(self._runner.submit_audio)
-        self._runner.submit(kind, codec.frame(raw))
+            while not outbox.room(len(raw)):
+                await self._runner.wait_until(lambda: outbox.room(len(raw)))
+                self._check_open()
+            if then_holds:
+                # in one, lest what a thread feeds meanwhile goes behind the mark, where it would be discarded
+                self._speech.hold(self._runner.submit_audio)
+            elif after_audio:
+                self._speech.flush(self._runner.submit_audio)
+            self._runner.submit(kind, codec.frame(raw))
 
 
 def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:

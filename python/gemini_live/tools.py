@@ -211,6 +211,7 @@ class Tools:
             self._deadlines.pop(key).cancel()
 
     async def _run(self, key: str, call: FunctionCall, function: Function) -> None:
+        await asyncio.sleep(0)  # an eager task would begin, and end, before it is known here
         answer, failed = await _outcome(call, function)
         self._working.pop(key, None)
         self._stop_clock(key)

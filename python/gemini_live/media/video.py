@@ -230,7 +230,10 @@ class VideoFeed:
 
     async def flush(self) -> None:
         """Hand on what has come, without waiting for its time: what is said next may be about it."""
-        while not self._closed and (self._newest is not None or self._encoding is not None):
+        # not what comes meanwhile: from a camera that is faster than the encoder there would always be one more
+        left = 1 if self._encoding is None else 2
+        while left and not self._closed and (self._newest is not None or self._encoding is not None):
+            left -= 1
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

@@ -92,7 +92,12 @@ async def post(address: Address, body: bytes, config: TransportConfig) -> tuple[
     Raises:
         DialError: there was no answer.
     """
-    headers = {**config.headers, **address.headers, "Content-Type": "application/json"}
+    headers = {
+        **config.headers,
+        **address.headers,
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",  # aiohttp would ask for gzip, and what comes is not unpacked here
+    }
     try:
         async with asyncio.timeout(config.connect_timeout_s):
             config = await _with_proxy(address.url, config)
@@ -106,12 +111,22 @@ async def post(address: Address, body: bytes, config: TransportConfig) -> tuple[
                     ssl=True if config.ssl is None else config.ssl,
                 ) as answer,
             ):
-                return answer.status, await answer.content.read(_MAX_ANSWER)
+                return answer.status, await _body_of(answer)
     except TimeoutError:
         reason = f"no answer within {config.connect_timeout_s:g} s"
         raise DialError(Failure(kind=CloseKind.TIMEOUT, reason=reason)) from None
     except _errors_of_dialling(config) as error:
         raise DialError(_failure_of(error)) from None
+
+
+async def _body_of(answer: aiohttp.ClientResponse) -> bytes:
+    """All of it, in however many pieces it comes; no more than the beginning of one that is longer than any answer."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > _MAX_ANSWER:
+            break
+    return bytes(body)
 
 
 def _open_session(config: TransportConfig) -> aiohttp.ClientSession:
@@ -214,7 +229,11 @@ def _failure_of(error: Exception) -> Failure:
         case aiohttp.ClientHttpProxyError(status=status):
             return Failure(code=status, kind=CloseKind.NETWORK, reason=f"the proxy answered {status}")
         case aiohttp.ClientResponseError():  # its words hold the URL and what came, in several lines
-            return Failure(kind=CloseKind.NETWORK, reason="the answer is no HTTP")
+            return Failure(
+                kind=CloseKind.NETWORK,
+                reason="what answers there does not speak HTTP",
+                hint="something answers there, but not as a Live server: is the URL right, and its port?",
+            )
         case aiohttp.ClientConnectorCertificateError():
             cause = error.certificate_error
             detail = getattr(cause, "verify_message", "") or type(cause).__name__
@@ -232,7 +251,8 @@ def _failure_of(error: Exception) -> Failure:
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno  # asyncio's own words for it repeat the address
             words = os.strerror(number).lower() if number else words_of(error.os_error)
-            return Failure(kind=CloseKind.NETWORK, reason=f"{error.host}:{error.port}: {words}")
+            host = f"[{error.host}]" if ":" in error.host else error.host
+            return Failure(kind=CloseKind.NETWORK, reason=f"{host}:{error.port}: {words}")
         case aiohttp.InvalidURL() | ValueError():
             return Failure(kind=CloseKind.SETUP, reason="not a URL that can be dialled")
         case ssl.SSLError():

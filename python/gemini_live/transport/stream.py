@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -179,6 +180,8 @@ class StreamTransport(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The other side writes no more, so neither do we (asyncio)."""
+        self._stop_writing()
+        self._abort_soon()  # the loop closes the socket, but not before all is written, which may be never
         return False
 
     # --- the end ---
@@ -202,7 +205,11 @@ class StreamTransport(asyncio.BufferedProtocol):
         """Close the socket when what was written has left, but not later than in a while."""
         self._failure = self._failure or failure
         self._wire.close()
-        self._impatience = self._loop.call_later(_LAST_WORDS_S, self._wire.abort)
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        if self._impatience is None and not self._gone:
+            self._impatience = self._loop.call_later(_LAST_WORDS_S, self._wire.abort)
 
     def abort(self) -> None:
         """Drop the socket."""
@@ -227,14 +234,21 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._finishing.add_done_callback(self._ended)
 
     def _ended(self, ending: asyncio.Task[None]) -> None:
-        """Whoever shuts the loop down cancels all tasks, once; somebody waits for what this one was to do."""
+        """Whoever shuts the loop down cancels all tasks, once, also one that has not begun; somebody waits for its end."""
         if ending.cancelled() and not self._finished.done():
             self._begin_to_end()
 
     async def _end(self) -> None:
         self._stop_writing()
-        if self._release is not None:
-            await self._release(self._error)
+        try:
+            if self._release is not None:
+                await self._release(self._error)
+        finally:
+            # else the loop was closed without a word, and this is the collector: there is nobody left to be told
+            if not isinstance(sys.exception(), GeneratorExit):
+                self._tell_the_end()
+
+    def _tell_the_end(self) -> None:
         if self._receiver is not None and self._failure is not None and not self._aborted:
             self._receiver.connection_lost(self._failure)
         if not self._finished.done():
