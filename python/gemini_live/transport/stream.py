@@ -234,7 +234,7 @@ class StreamTransport(asyncio.BufferedProtocol):
         self._finishing.add_done_callback(self._ended)
 
     def _ended(self, ending: asyncio.Task[None]) -> None:
-        """Whoever shuts the loop down cancels all tasks, once, also one that has not begun; somebody waits for its end."""
+        """Whoever shuts the loop down cancels all tasks, once, also one that has not begun, whose end is waited for."""
         if ending.cancelled() and not self._finished.done():
             self._begin_to_end()
 
