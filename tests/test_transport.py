@@ -381,18 +381,19 @@ async def test_abort_is_silent_and_leaves_nothing_behind():
         assert not {task for task in asyncio.all_tasks() & mine if task.get_name().startswith("gemini-live")}
 
 
-@pytest.mark.parametrize("turns", range(4))
-async def test_a_loop_that_is_shut_down_while_the_socket_closes_is_not_held_up(turns):
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_loop_that_is_shut_down_while_the_socket_closes_is_not_held_up(turns, request):
     """Whoever cancels all tasks, as `asyncio.run` does at its end, cancels also the one that clears up."""
+    if turns == 0 and request.config.getoption("--connection") == "aiohttp":
+        pytest.skip("there the one that reads clears up, which has not begun yet: what it holds is the collector's")
     async with raw_server(read_for_ever) as url:
         transport, _ = await dialled(url)
         transport.abort()
-        while not (ending := [task for task in asyncio.all_tasks() if task.get_name() == "gemini-live transport"]):
+        for _ in range(turns):  # up to where it has not begun, is at it, or has done it
             await asyncio.sleep(0)
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        for task in ending:
-            task.cancel()
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("gemini-live"):
+                task.cancel()
         async with asyncio.timeout(1):
             await transport.wait_closed()
 
