@@ -210,12 +210,13 @@ async def test_flush_does_not_wait_for_the_time():
 async def test_flush_does_not_wait_for_what_comes_after_it(busy):
     """A camera may be faster than a small computer encodes, and whoever asks or closes must not wait for it to stop."""
     taken = Taken()
-    begun = threading.Event()
+    begun, may_end = threading.Event(), threading.Event()
 
     class Slow:
         def encode(self, picture, *, order):
-            begun.set()
             feed.put(gray(int(picture[0, 0]) + 1))  # the camera's next one
+            begun.set()
+            may_end.wait()
             return Jpeg().encode(picture, order=order)
 
     feed = VideoFeed(asyncio.get_running_loop(), taken, jpeg=Slow())
@@ -223,6 +224,7 @@ async def test_flush_does_not_wait_for_what_comes_after_it(busy):
     if busy:
         await asyncio.to_thread(begun.wait)
         feed.put(gray(100))
+    may_end.set()
     async with asyncio.timeout(5.0):
         await feed.flush()
     assert [value for value, _ in taken] == ([10, 100] if busy else [10])
