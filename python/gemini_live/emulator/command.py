@@ -106,7 +106,9 @@ def _tell(line: str) -> None:
     try:
         _print(line)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _on_signals(stopped: asyncio.Event, at_the_end: contextlib.ExitStack) -> None:
