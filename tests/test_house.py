@@ -20,6 +20,7 @@ BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
 BELOW_DRIVERS = BELOW_DECISIONS | {"protocol", "transport"}
 BELOW_SESSION = BELOW_DRIVERS | {
+    "audio_input",
     "fanout",
     "functions",
     "inbox",
@@ -67,6 +68,7 @@ MAY_IMPORT = {
     # samples in, messages out
     "speech": {"_core"},
     "listener": {"_core", "config", "speech"},
+    "audio_input": BELOW_DRIVERS | {"listener", "pause", "runner", "speech"},
     "image": NAMES | {"_core", "inbox", "interop"},
     # calls in, answers out; every frame on disk
     # a typed function → a declaration; which calls are live; running them

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import base64
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gemini_live as live
-from conftest import on_fake_clock
 from gemini_live.config import SpeechPolicy
 from gemini_live.listener import Listener
 from gemini_live.speech import Speech
-from test_session import connect, manual_vad, network  # noqa: F401 - the fixture
+from test_session import connect
 from test_speech import samples
 
 
@@ -200,82 +197,6 @@ def test_another_rate_while_held_loses_nothing_that_is_kept():
     speech.flush(heard.take)
     assert heard.all[0] == 1
     assert heard.seconds == pytest.approx(0.0125 + 0.02)
-
-
-# --- in a session ----------------------------------------------------------------------------------------------------
-
-
-def said(network):  # noqa: F811
-    found = []
-    for message in network.last.said:
-        ((kind, value),) = message["realtimeInput"].items()
-        found.append(int(np.frombuffer(base64.b64decode(value["data"]), "<i2")[0]) if kind == "audio" else kind)
-    return found
-
-
-@on_fake_clock
-async def test_the_preroll_goes_right_after_the_mark(network):  # noqa: F811
-    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=40)) as session:
-        await session.send_audio(levels(1, 2, 3))
-        assert said(network) == []
-        await session.activity_start()
-        await session.send_audio(levels(4, 5)[:-100])
-        await session.activity_end()
-        session.feed_audio(levels(6, 7, 8))
-        await session.activity_start()
-        assert said(network) == ["activityStart", 2, 3, 4, 5, "activityEnd", "activityStart", 7, 8]
-
-
-@on_fake_clock
-async def test_what_a_thread_feeds_at_the_very_end_of_an_activity_is_kept_for_the_next(network):  # noqa: F811
-    """Behind the mark the service would discard it."""
-    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=40)) as session:
-        await session.activity_start()
-        write = network.last.write
-
-        def write_and_feed(frame):
-            write(frame)
-            if "activityEnd" in network.last.said[-1]["realtimeInput"]:
-                with ThreadPoolExecutor(1) as thread:
-                    assert thread.submit(session.feed_audio, levels(1)).result()
-
-        network.last.write = write_and_feed
-        await session.activity_end()
-        await asyncio.sleep(0.1)
-        assert said(network) == ["activityStart", "activityEnd"]
-        await session.activity_start()
-        assert said(network) == ["activityStart", "activityEnd", "activityStart", 1]
-
-
-@on_fake_clock
-async def test_without_preroll_all_audio_is_sent_as_it_comes(network):  # noqa: F811
-    async with connect(manual_vad(), speech=SpeechPolicy(preroll_ms=0)) as session:
-        await session.send_audio(levels(1))
-        await session.activity_start()
-        await session.send_audio(levels(2))
-        await session.activity_end()
-        await session.send_audio(levels(3))
-        assert said(network) == [1, "activityStart", 2, "activityEnd", 3]
-
-
-@pytest.mark.parametrize("feed", [False, True])
-@on_fake_clock
-async def test_a_detector_marks_activity(network, feed):  # noqa: F811
-    policy = SpeechPolicy(detector=loud, preroll_ms=20, hangover_ms=40)
-    async with connect(manual_vad(), speech=policy) as session:
-        for block in (levels(1, 2, 5_000), levels(3, 4, 5), levels(5_001, 6)):
-            if feed:
-                assert session.feed_audio(block)
-            else:
-                await session.send_audio(block)
-        await asyncio.sleep(0.1)
-        assert said(network) == ["activityStart", 2, 5_000, 3, 4, "activityEnd", "activityStart", 5, 5_001, 6]
-        for call in (session.activity_start, session.activity_end):
-            with pytest.raises(live.ConfigError, match="the detector of SpeechPolicy marks activity"):
-                await call()
-    assert said(network)[-2:] == [6, "activityEnd"]
-    counts = session.stats.by_kind
-    assert (counts["activity_start"].accepted, counts["activity_end"].accepted) == (2, 2)
 
 
 def test_a_detector_needs_manual_vad():

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gemini_live import codec
+from gemini_live.audio_input import AudioInput
 from gemini_live.auth import VertexAi, origin_of
 from gemini_live.capabilities import check_responses
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
 from gemini_live.events import CloseKind, SessionStats, SessionStatus
 from gemini_live.functions import Function
 from gemini_live.image import encode_image, hand_in, is_pixels
-from gemini_live.interop import blob_from, contents_from, pcm_from, responses_from, struct_from
-from gemini_live.listener import Listener
+from gemini_live.interop import contents_from, responses_from, struct_from
 from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
-from gemini_live.pause import Pause
 from gemini_live.protocol import State
 from gemini_live.setup_message import Tool
 from gemini_live.snapshot import Snapshot, setup_hash
-from gemini_live.speech import NATIVE_RATE_HZ, Speech
+from gemini_live.speech import NATIVE_RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,14 +41,13 @@ if TYPE_CHECKING:
     from gemini_live.events import Event
     from gemini_live.fanout import Cursor, Fanout
     from gemini_live.interop import SupportsModelDump
-    from gemini_live.listener import ActivityMark, Mark
     from gemini_live.media.source import Source
     from gemini_live.media.video import PixelOrder, VideoFeed
     from gemini_live.messages import Blob, FunctionResponse, Part
     from gemini_live.outbox import Kind
     from gemini_live.recorder import Recorder
     from gemini_live.runner import Runner
-    from gemini_live.speech import Encoding, Layout, Samples, Take
+    from gemini_live.speech import Encoding, Layout, Samples
     from gemini_live.telemetry import Telemetry
     from gemini_live.tool_ledger import ToolStats
     from gemini_live.tools import Tools
@@ -61,11 +59,6 @@ __all__ = ["Session"]
 # What the session itself keeps for an iteration that may never come: the newest so many events.
 _KEPT_FOR_LATER = 1_024
 _ENDING = (State.CLOSING, State.CLOSED)
-_MARKS = {
-    "activity_start": codec.encode(RealtimeInput(activity_start={})),
-    "activity_end": codec.encode(RealtimeInput(activity_end={})),
-}
-_STREAM_END = codec.encode(RealtimeInput(audio_stream_end=True))
 
 
 class Session:
@@ -100,12 +93,7 @@ class Session:
         self._endpoint = endpoint
         self._fanout = fanout
         self._own_events = fanout.join(max_unread_before_start=_KEPT_FOR_LATER)
-        self._speech = Speech(config.chunk_ms, preroll_ms=config.speech.preroll_ms)
-        self._listener = Listener(config.chunk_ms, config.speech) if config.speech.detector is not None else None
-        self._pause = runner.pause = self._made_pause()
-        resumption = config.setup.session_resumption
-        if config.has_manual_vad and config.speech.preroll_ms and not (resumption and resumption.handle):
-            self._speech.hold()  # a session that goes on may be within an activity
+        self._audio = AudioInput(runner, config)
         self._tools = tools
         self._recorder = recorder
         self._telemetry: Telemetry | None = None
@@ -147,7 +135,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_open()
-        self._feed(block, rate_hz, layout, encoding)
+        self._audio.feed(block, rate_hz, layout, encoding)
 
     def feed_audio(
         self,
@@ -173,22 +161,10 @@ class Session:
         """
         if self._protocol.state in _ENDING:
             return False
-        if self._runner.is_here():
-            self._feed(block, rate_hz, layout, encoding)
-            return True
-        taken: list[bool] = []
-        put = self._runner.inbox.put
-
-        def take(frame: bytes, duration_s: float) -> None:
-            taken.append(put("audio", frame, duration_s))
-
-        def mark(kind: ActivityMark) -> None:
-            taken.append(put(kind, codec.frame(_MARKS[kind])))
-            if kind == "activity_end":
-                self._runner.call_soon_threadsafe(self._asked)
-
-        self._feed(block, rate_hz, layout, encoding, take, mark)
-        return all(taken)
+        if not self._runner.is_here():
+            return self._audio.hand_in(block, rate_hz, layout, encoding)
+        self._audio.feed(block, rate_hz, layout, encoding)
+        return True
 
     def feed_video(
         self,
@@ -267,8 +243,8 @@ class Session:
         """
         self._check_vad(disabled=True, instead="the service finds the beginning of speech by itself")
         self._check_no_detector()
-        await self._send("activity_start", RealtimeInput(activity_start={}), after_audio=True)
-        self._speech.resume(self._runner.submit_audio)
+        await self._send("activity_start", RealtimeInput(activity_start={}), before=self._audio.flush)
+        self._audio.resume()
 
     async def activity_end(self) -> None:
         """Mark the end of speech, which asks for the answer; only with voice activity detection disabled.
@@ -279,8 +255,7 @@ class Session:
         """
         self._check_vad(disabled=True, instead="send audio_stream_end() when the microphone pauses")
         self._check_no_detector()
-        holds = bool(self._config.speech.preroll_ms)
-        await self._send("activity_end", RealtimeInput(activity_end={}), after_audio=True, then_holds=holds, asks=True)
+        await self._send("activity_end", RealtimeInput(activity_end={}), before=self._audio.hold, asks=True)
 
     async def audio_stream_end(self) -> None:
         """Say that the microphone pauses (for more than a second), so that the service need not wait for silence.
@@ -292,9 +267,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         self._check_vad(disabled=False, instead="send activity_end() instead")
-        await self._send("audio_stream_end", RealtimeInput(audio_stream_end=True), after_audio=True)
-        if self._pause is not None:
-            self._pause.cancel()
+        await self._send("audio_stream_end", RealtimeInput(audio_stream_end=True), before=self._audio.end_stream)
 
     async def stream(self, source: Source) -> None:
         """Send what a microphone, a camera, a screen or a file gives, in real time, until it ends or `close` is called.
@@ -329,8 +302,8 @@ class Session:
             raise
         if source.kind != "audio":
             return
-        if self._listener is not None:
-            self._paused()
+        if self._audio.has_detector:
+            self._audio.finish()
         elif not self._config.has_manual_vad:
             await self.audio_stream_end()
 
@@ -508,7 +481,7 @@ class Session:
     @property
     def stats(self) -> SessionStats:
         """The session's accounts at this moment."""
-        defects = self._speech.defects() if self._listener is None else self._listener.defects()
+        defects = self._audio.defects()
         return msgspec.structs.replace(
             self._runner.stats(), nan_samples=defects["nan"], clipped_samples=defects["clipped"]
         )
@@ -544,6 +517,7 @@ class Session:
             meter_provider=meter_provider,
             tracer_provider=tracer_provider,
         )
+        self._runner.when_asked = self._telemetry.asked
 
     async def drain(self) -> None:
         """Wait until nothing waits any more: everything was handed to a connection, or has expired.
@@ -642,9 +616,7 @@ class Session:
         if not self._is_closing():
             if self._video_feed is not None:
                 self._video_feed.close()
-            self._speech.flush(self._runner.submit_audio)
-            if self._listener is not None:
-                self._listener.finish(self._runner.submit_audio, self._mark)
+            self._audio.finish()
         self._tools.close()
         self._runner.close(kind)
 
@@ -660,54 +632,6 @@ class Session:
         return f"<Session {self.status.value} model={self._config.setup.model!r}>"
 
     # --- inside ---
-
-    def _feed(  # noqa: PLR0913, PLR0917 - a block, what describes it, and where it goes
-        self,
-        block: Any,  # noqa: ANN401 - samples, or a blob of some: that is found out here
-        rate_hz: float,
-        layout: Layout,
-        encoding: Encoding,
-        take: Take | None = None,
-        mark: Mark | None = None,
-    ) -> None:
-        take = take or self._runner.submit_audio
-        try:
-            if self._listener is None:
-                self._speech.feed(block, rate_hz, take, layout, encoding)
-            else:
-                self._listener.feed(block, rate_hz, take, mark or self._mark, layout, encoding)
-        except TypeError:
-            # what has no samples itself may be a blob that holds some; asked afterwards, it costs the others nothing
-            blob = blob_from(block, "block")
-            if blob is None:
-                raise
-            self._feed(*pcm_from(blob, "block"), layout, encoding, take, mark)
-            return
-        if self._pause is not None:
-            self._pause.heard()
-
-    def _made_pause(self) -> Pause | None:
-        """What notices that nothing comes any more, unless that is for the user to say."""
-        after_ms = self._config.speech.stream_end_after_ms
-        if after_ms is None or (self._config.has_manual_vad and self._listener is None):
-            return None
-        paused = weakref.WeakMethod(self._paused)  # a timer must not keep the session alive
-
-        def then() -> None:
-            tell = paused()
-            if tell is not None:
-                tell()
-
-        return Pause(asyncio.get_running_loop(), after_ms / 1000, then)
-
-    def _paused(self) -> None:
-        if self._is_closing():
-            return
-        if self._listener is not None:
-            self._listener.finish(self._runner.submit_audio, self._mark)
-        else:
-            self._speech.flush(self._runner.submit_audio)
-            self._runner.submit("audio_stream_end", codec.frame(_STREAM_END))
 
     def _pixels(self) -> VideoFeed:
         if self._video_feed is None:
@@ -727,18 +651,8 @@ class Session:
     def _session_closed(self) -> SessionClosed:
         return SessionClosed(self._protocol.end)
 
-    def _mark(self, kind: ActivityMark) -> None:
-        self._runner.submit(kind, codec.frame(_MARKS[kind]))
-        if kind == "activity_end":
-            self._asked()
-
-    def _asked(self) -> None:
-        self._protocol.conversation.answer_asked_for(self._runner.now())
-        if self._telemetry is not None:
-            self._telemetry.asked()
-
     def _check_no_detector(self) -> None:
-        if self._listener is not None:
+        if self._audio.has_detector:
             raise ConfigError(
                 "the detector of SpeechPolicy marks activity; leave it out to mark it yourself", path="speech.detector"
             )
@@ -755,8 +669,7 @@ class Session:
         kind: Kind,
         message: codec.ClientMessage,
         *,
-        after_audio: bool = False,
-        then_holds: bool = False,
+        before: Callable[[], None] | None = None,
         asks: bool = False,
     ) -> None:
         try:
@@ -765,13 +678,11 @@ class Session:
             raise ConfigError(f"the message holds something that JSON cannot: {error}", path=kind) from None
         if asks and self._video_feed is not None:
             await self._video_feed.flush()  # what was shown before is likely what is asked about
-        await self._send_encoded(kind, raw, after_audio=after_audio, then_holds=then_holds)
+        await self._send_encoded(kind, raw, before=before)
         if asks:
-            self._asked()
+            self._runner.asked()
 
-    async def _send_encoded(
-        self, kind: Kind, raw: bytes, *, after_audio: bool = False, then_holds: bool = False
-    ) -> None:
+    async def _send_encoded(self, kind: Kind, raw: bytes, *, before: Callable[[], None] | None = None) -> None:
         self._check_open()
         outbox = self._protocol.outbox
         async with self._turn:  # who waits for room is not overtaken by who needs less of it
@@ -779,11 +690,8 @@ class Session:
             while not outbox.room(len(raw)):
                 await self._runner.wait_until(lambda: outbox.room(len(raw)))
                 self._check_open()
-            if then_holds:
-                # in one, lest what a thread feeds meanwhile goes behind the mark, where it would be discarded
-                self._speech.hold(self._runner.submit_audio)
-            elif after_audio:
-                self._speech.flush(self._runner.submit_audio)
+            if before is not None:
+                before()
             self._runner.submit(kind, codec.frame(raw))
 
 
