@@ -43,10 +43,10 @@ class Runner:
         return self.takes_more
 
     def call_soon_threadsafe(self, action):
-        assert action == self.asked
+        assert action == self.user_asked
         self.handed_in.append("asked")
 
-    def asked(self):
+    def user_asked(self):
         self.asked_after.append(len(self.said))
 
 

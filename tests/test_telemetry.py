@@ -259,6 +259,30 @@ async def test_a_question_in_writing_begins_a_turn(network, watch):
 
 
 @on_fake_clock
+@pytest.mark.parametrize("by", ["a function that runs itself", "hand"])
+async def test_the_answer_of_a_tool_is_not_the_users_last_word(network, watch, by):
+    def f():
+        """Answer."""
+
+    setup = {"model": "gemini-3.8-live", "tools": [{"function_declarations": [{"name": "f"}]}]}
+    async with live.connect(setup, auth="sk-key") as session:
+        watch.instrument(session)
+        if by != "hand":
+            session.tool(f)
+        await session.send_text("x")
+        await asyncio.sleep(0.4)
+        network.last.say(b'{"toolCall":{"functionCalls":[{"id":"1","name":"f"}]}}')
+        await asyncio.sleep(0.1)
+        if by == "hand":
+            await session.send_tool_response({"id": "1", "name": "f", "response": {}})
+        await asyncio.sleep(0.1)
+        assert "toolResponse" in network.last.said[-1]
+        network.last.say(AUDIO, OVER)
+        await asyncio.sleep(0.1)
+    assert watch.value("gen_ai.client.operation.time_to_first_chunk") == pytest.approx(0.6)
+
+
+@on_fake_clock
 async def test_without_a_sign_of_the_user_no_latency_is_made_up(network, watch):
     async with connect() as session:
         watch.instrument(session)

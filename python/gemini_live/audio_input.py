@@ -109,7 +109,7 @@ class AudioInput:
         def mark(kind: ActivityMark) -> None:
             taken.append(put(kind, codec.frame(_MARKS[kind])))
             if kind == "activity_end":
-                self._runner.call_soon_threadsafe(self._runner.asked)
+                self._runner.call_soon_threadsafe(self._runner.user_asked)
 
         self.feed(block, rate_hz, layout, encoding, take, mark)
         return all(taken)
@@ -159,4 +159,4 @@ class AudioInput:
     def _mark(self, kind: ActivityMark) -> None:
         self._runner.submit(kind, codec.frame(_MARKS[kind]))
         if kind == "activity_end":
-            self._runner.asked()
+            self._runner.user_asked()

@@ -91,7 +91,7 @@ class Runner:
         "inbox",
         "pause",
         "protocol",
-        "when_asked",
+        "when_user_asked",
     )
 
     def __init__(
@@ -112,7 +112,7 @@ class Runner:
         self._thread, self._forks = get_ident(), _forks
         self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
         self.pause: Pause | None = None  # the session's, which ends with it
-        self.when_asked: Callable[[], None] | None = None  # must not raise
+        self.when_user_asked: Callable[[], None] | None = None  # must not raise
         self._transport: Transport | None = None
         self._express: Callable[[bytes], None] | None = None  # writes audio that nothing else goes before
         self._dropped: Transport | None = None  # given up, not quite gone
@@ -240,10 +240,14 @@ class Runner:
         self._carry_out()
 
     def asked(self) -> None:
-        """What was submitted last is answered by the service, which is listened for from here on."""
+        """The service has been sent something that it answers: an answer is awaited from here on."""
         self.protocol.conversation.answer_asked_for(self.now())
-        if self.when_asked is not None:
-            self.when_asked()
+
+    def user_asked(self) -> None:
+        """`asked`, and these were the user's last words."""
+        self.asked()
+        if self.when_user_asked is not None:
+            self.when_user_asked()
 
     def close(self, kind: CloseKind = CloseKind.REQUESTED) -> None:
         """Begin to end the session."""

@@ -230,7 +230,7 @@ class Session:
         """
         if not text:
             raise ValueError("the text is empty")
-        await self._send("text", RealtimeInput(text=text), asks=True)
+        await self._send("text", RealtimeInput(text=text), asked=self._runner.user_asked)
 
     async def activity_start(self) -> None:
         """Mark the beginning of speech; only with the service's voice activity detection disabled.
@@ -255,7 +255,9 @@ class Session:
         """
         self._check_vad(disabled=True, instead="send audio_stream_end() when the microphone pauses")
         self._check_no_detector()
-        await self._send("activity_end", RealtimeInput(activity_end={}), before=self._audio.hold, asks=True)
+        await self._send(
+            "activity_end", RealtimeInput(activity_end={}), before=self._audio.hold, asked=self._runner.user_asked
+        )
 
     async def audio_stream_end(self) -> None:
         """Say that the microphone pauses (for more than a second), so that the service need not wait for silence.
@@ -331,7 +333,7 @@ class Session:
             SessionClosed: the session has ended.
         """
         content = ClientContent(turns=contents_from(turns) or (), turn_complete=turn_complete)
-        await self._send("client_content", content, asks=turn_complete)
+        await self._send("client_content", content, asked=self._runner.user_asked if turn_complete else None)
 
     async def send_tool_response(
         self,
@@ -357,7 +359,9 @@ class Session:
                     f"responses[{index}] has no id; repeat that of the call, call.id", path=f"responses[{index}].id"
                 )
         spoken = any(answer.scheduling != "SILENT" for answer in answers)
-        await self._send("tool_response", ToolResponse(function_responses=answers), asks=spoken)
+        await self._send(
+            "tool_response", ToolResponse(function_responses=answers), asked=self._runner.asked if spoken else None
+        )
         for answer in answers:
             if not answer.will_continue:
                 self._protocol.conversation.pending_calls.pop(answer.id, None)
@@ -517,7 +521,7 @@ class Session:
             meter_provider=meter_provider,
             tracer_provider=tracer_provider,
         )
-        self._runner.when_asked = self._telemetry.asked
+        self._runner.when_user_asked = self._telemetry.user_asked
 
     async def drain(self) -> None:
         """Wait until nothing waits any more: everything was handed to a connection, or has expired.
@@ -670,17 +674,25 @@ class Session:
         message: codec.ClientMessage,
         *,
         before: Callable[[], None] | None = None,
-        asks: bool = False,
+        asked: Callable[[], None] | None = None,
     ) -> None:
+        """Send what never expires.
+
+        Args:
+            kind: what it is counted as.
+            message: what the service is told.
+            before: is called right before it, in one with it.
+            asked: is called right after it, because it is answered.
+        """
         try:
             raw = codec.encode(message)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the message holds something that JSON cannot: {error}", path=kind) from None
-        if asks and self._video_feed is not None:
+        if asked is not None and self._video_feed is not None:
             await self._video_feed.flush()  # what was shown before is likely what is asked about
         await self._send_encoded(kind, raw, before=before)
-        if asks:
-            self._runner.asked()
+        if asked is not None:
+            asked()
 
     async def _send_encoded(self, kind: Kind, raw: bytes, *, before: Callable[[], None] | None = None) -> None:
         self._check_open()

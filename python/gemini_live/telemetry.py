@@ -136,9 +136,9 @@ class Telemetry:
         self._timer = self._loop.call_later(_EVERY_S, self._look)
         self._task = self._loop.create_task(self._follow(), name="gemini-live telemetry")
 
-    def asked(self) -> None:
+    def user_asked(self) -> None:
         """The user has just sent something that is answered. Never raises."""
-        self._try(self._asked)
+        self._try(self._user_asked)
 
     async def wait_closed(self) -> None:
         """Wait until the session's end has been reported."""
@@ -202,7 +202,7 @@ class Telemetry:
 
     # --- the story ---
 
-    def _asked(self) -> None:
+    def _user_asked(self) -> None:
         self._spoken_at = self._loop.time()
         self._turn_begins()
 

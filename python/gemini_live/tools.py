@@ -197,7 +197,7 @@ class Tools:
                     self._runner.submit("tool_response", codec.frame(payload))
                     self._settle(ids)
                     if asks:
-                        self._runner.protocol.conversation.answer_asked_for(self._runner.now())
+                        self._runner.asked()
                 case _:
                     assert_never(decision)
 
