@@ -47,7 +47,8 @@ def pytest_collection_modifyitems(config, items):
     others = [item for item in items if item.path != HERE / LAST]
     items[:] = [*others, *last]
     collected = {item.path for item in items if item.path.parent == HERE}
-    if collected != set(HERE.glob("test_*.py")) or any("::" in argument for argument in config.args):
+    is_shared = hasattr(config, "workerinput")  # by pytest-xdist, among processes that count each for itself
+    if is_shared or collected != set(HERE.glob("test_*.py")) or any("::" in argument for argument in config.args):
         config.stash[PARTIAL] = True
 
 
