@@ -7,6 +7,7 @@ network.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import sys
 from collections import deque
@@ -45,8 +46,10 @@ class AiohttpTransport:
         self._aborted = False
         self._stopped = False  # the other side has ended, or the socket is gone
         self._lost: Failure | None = None
+        self._released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer = asyncio.create_task(self._write_all(), name="gemini-live writer")
         self._reader = asyncio.create_task(self._read_all(), name="gemini-live reader")
+        self._reader.add_done_callback(self._ended)
         if socket.wire is not None:
             socket.wire.set_write_buffer_limits(high=HIGH_WATER)
 
@@ -146,11 +149,22 @@ class AiohttpTransport:
             self._receiver.writing_paused()
         self._stopped, self._paused = True, False  # and nothing is to be resumed
 
+    def _ended(self, reader: asyncio.Task[None]) -> None:
+        """A reader that was cancelled before it had begun has released nothing."""
+        if reader.cancelled() and not self._released.done():
+            self._reader = asyncio.create_task(self._release(), name="gemini-live reader")
+            self._reader.add_done_callback(self._ended)
+
     async def _release(self) -> None:
+        # Whoever shuts the loop down cancels all tasks, once; each step is then as good as done.
         self._writer.cancel()
-        await asyncio.gather(self._writer, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(self._writer, return_exceptions=True)
         self._socket.release()
-        await self._session.close()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._session.close()
+        if not self._released.done():
+            self._released.set_result(None)
 
     # --- the end ---
 
@@ -164,11 +178,11 @@ class AiohttpTransport:
             self._goodbye = code
             self._queue(GOODBYE, WSMsgType.PING)
             self._queue(struct.pack("!H", code), WSMsgType.CLOSE)
-        _, late = await asyncio.wait([self._reader], timeout=timeout_s)
+        _, late = await asyncio.wait([self._released], timeout=timeout_s)
         if late:
             self._lost = Failure(reason=f"no answer to our close within {timeout_s:g} s")
             self._drop()
-            await asyncio.wait([self._reader])
+            await self.wait_closed()
 
     def abort(self) -> None:
         """Drop the socket; the reader notices, and clears up."""
@@ -177,5 +191,5 @@ class AiohttpTransport:
         self._drop()
 
     async def wait_closed(self) -> None:
-        """Wait for the tasks to end."""
-        await asyncio.wait([self._reader])
+        """Wait until everything is given back."""
+        await asyncio.wait([self._released])
