@@ -28,6 +28,7 @@ BELOW_SESSION = BELOW_DRIVERS | {
     "listener",
     "pause",
     "recorder",
+    "redaction",
     "runner",
     "snapshot",
     "speech",
@@ -77,7 +78,8 @@ MAY_IMPORT = {
     # a session packed up for another process
     "snapshot": NAMES | {"outbox", "capabilities", "functions", "interop"},
     "tools": BELOW_DRIVERS | {"fanout", "runner", "functions", "tool_ledger"},
-    "recorder": NAMES | {"auth", "codec", "failures", "transport"},
+    "redaction": set(),
+    "recorder": NAMES | {"auth", "codec", "failures", "redaction", "transport"},
     # what OpenTelemetry hears of it
     "telemetry": NAMES | {"auth", "fanout"},
     # microphones, loudspeakers, cameras and files; a session asks for it when it is given one

@@ -8,9 +8,8 @@ and every other line is one frame, or the beginning or end of a connection::
 
     {"t":1.204,"dir":">","kind":"text","data":{"realtimeInput":{…}}}
 
-What opens a door is left out: headers and the URL's query are not written, a handle is replaced by ``handle-1`` and so
-on, the same each time, and so are the credentials of the service's own tools and the signed consent to a replicated
-voice. Audio and images are kept whole or by their hash. What was said stays readable, so a recording is as private as
+What opens a door is left out: headers and the URL's query are not written, and of the messages only what `Redaction`
+leaves. Audio and images are kept whole or by their hash. What was said stays readable, so a recording is as private as
 the conversation.
 
 The event loop only queues; a thread of its own writes. Recording never ends a session: what cannot be written ends the
@@ -21,9 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
-import hashlib
 import logging
 import os
 import queue
@@ -31,16 +28,16 @@ import stat
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from gemini_live.codec import message_of
 from gemini_live.errors import ConfigError
+from gemini_live.redaction import Redaction, without_query
 from gemini_live.transport import DialError
 
 if sys.platform != "win32":
@@ -64,22 +61,6 @@ _VERSION: Final = 1
 _MOST_WAITING: Final = 8_192
 # How long the end of a session waits for the disk.
 _PATIENCE_S: Final = 5.0
-# Fields of the service's own tools (googleMaps, mcpServers, exaAiSearch …) that hold credentials.
-_CREDENTIALS: Final = frozenset({"apikey", "apikeystring", "apikeyconfig", "authconfig", "authorization", "headers"})
-# The fields that hold bytes beside a MIME type: of blobs, of a replicated voice, and of an avatar.
-_MIME_TYPES: Final = frozenset({"mimeType", "mime_type", "imageMimeType", "image_mime_type"})
-_DATA: Final = frozenset(
-    {
-        "data",
-        "voiceSampleAudio",
-        "voice_sample_audio",
-        "consentAudio",
-        "consent_audio",
-        "imageData",
-        "image_data",
-    }
-)
-
 _Line = TypeVar("_Line")
 
 Direction = Literal[">", "<", ""]
@@ -333,12 +314,12 @@ class _Writer:
 
     def __init__(self, recording: Recording, model: str, url: str) -> None:
         self._path = os.fspath(recording.path)
-        self._cleaner = _Cleaner(by_hash=recording.audio == "hash")
+        self._redaction = Redaction(by_hash=recording.audio == "hash")
         self._queue: queue.Queue[_Noted | None] = queue.Queue(_MOST_WAITING)
         self._stopped = False
         self._overflown = False
         created = datetime.now(UTC).replace(microsecond=0)
-        header = _Header(format=_FORMAT, version=_VERSION, created=created, model=model, url=_without_query(url))
+        header = _Header(format=_FORMAT, version=_VERSION, created=created, model=model, url=without_query(url))
         try:
             self._file = _opened(self._path)
         except (OSError, ValueError) as error:
@@ -386,11 +367,29 @@ class _Writer:
             self._close_file()
 
     def _write(self, noted: _Noted) -> None:
-        self._write_line(self._cleaner.frame(noted))
+        self._write_line(
+            RecordedFrame(
+                time_s=round(noted.time_s, 6),
+                direction=noted.direction,
+                kind=noted.kind,
+                data=self._data(noted) if noted.kind in ("text", "binary", "ping", "pong") else None,
+                code=noted.code,
+                reason=noted.reason,
+            )
+        )
         if self._queue.empty():
             self._file.flush()
             if self._overflown:
                 raise OSError(0, "the disk is too slow")
+
+    def _data(self, noted: _Noted) -> dict[str, Any] | str:
+        payload = noted.payload
+        if noted.kind == "text" and noted.direction == ">":
+            payload = message_of(payload)
+        if noted.kind in ("text", "binary"):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return self._redaction.redact(msgspec.json.decode(payload, type=dict[str, Any]))
+        return base64.b64encode(payload).decode()
 
     def _stop(self, time_s: float, reason: str) -> None:
         self._stopped = True
@@ -448,107 +447,3 @@ def _unlock(file: IO[bytes]) -> None:
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_UN)  # the child of a fork may still have the file
-
-
-class _Cleaner:
-    """Makes lines of frames, without what opens a door."""
-
-    def __init__(self, *, by_hash: bool) -> None:
-        self._by_hash = by_hash
-        self._pseudonyms: dict[str, str] = {}
-
-    def frame(self, noted: _Noted) -> RecordedFrame:
-        return RecordedFrame(
-            time_s=round(noted.time_s, 6),
-            direction=noted.direction,
-            kind=noted.kind,
-            data=self._data(noted) if noted.kind in ("text", "binary", "ping", "pong") else None,
-            code=noted.code,
-            reason=noted.reason,
-        )
-
-    def _data(self, noted: _Noted) -> dict[str, Any] | str:
-        payload = noted.payload
-        if noted.kind == "text" and noted.direction == ">":
-            payload = message_of(payload)
-        if noted.kind in ("text", "binary"):
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return self._clean(msgspec.json.decode(payload, type=dict[str, Any]))
-        return base64.b64encode(payload).decode()
-
-    def _clean(self, message: dict[str, Any]) -> dict[str, Any]:
-        for part in message.values():
-            if isinstance(part, dict):
-                fields = cast("dict[str, Any]", part)
-                self._hide_handle(fields)  # sessionResumptionUpdate.newHandle
-                for inner in fields.values():
-                    if isinstance(inner, dict):
-                        self._hide_handle(cast("dict[str, Any]", inner))  # setup.sessionResumption.handle
-        for kind in ("setup", "contextUpdate", "context_update"):
-            if isinstance(message.get(kind), dict) and "tools" in message[kind]:
-                message[kind]["tools"] = _without_credentials(message[kind]["tools"])
-        for kind in ("setup", "setupComplete", "setup_complete"):
-            _hide_signature(message.get(kind))
-        return cast("dict[str, Any]", _hashed(message)) if self._by_hash else message
-
-    def _hide_handle(self, fields: dict[str, Any]) -> None:
-        for name in ("handle", "newHandle", "new_handle"):
-            handle = fields.get(name)
-            if isinstance(handle, str) and handle:
-                fields[name] = self._pseudonyms.setdefault(handle, f"handle-{len(self._pseudonyms) + 1}")
-
-
-def _hide_signature(value: object) -> None:
-    """Take out the consent to a replicated voice: with it, whoever has a sample can speak with that voice."""
-    if isinstance(value, dict):
-        for name, inner in cast("dict[str, Any]", value).items():
-            if name in {"voiceConsentSignature", "voice_consent_signature"} and isinstance(inner, dict):
-                value[name] = {"signature": "…"}
-            else:
-                _hide_signature(inner)
-
-
-def _without_query(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _without_credentials(tools: object) -> object:
-    """The service's own tools without what they prove themselves with; declared functions are left as they are."""
-    if isinstance(tools, list):
-        return [_without_credentials(one) for one in cast("list[object]", tools)]
-    if not isinstance(tools, dict):
-        return tools
-    clean: dict[str, object] = {}
-    for name, value in cast("dict[str, object]", tools).items():
-        plain = name.replace("_", "").replace("-", "").lower()
-        if plain in _CREDENTIALS:
-            clean[name] = "…"
-        else:
-            clean[name] = value if plain == "functiondeclarations" else _without_credentials(value)
-    return clean
-
-
-def _hashed(value: object) -> object:
-    """The same with the data of every blob, ``{mimeType, data}`` or likewise, replaced by its hash."""
-    if isinstance(value, list):
-        return [_hashed(item) for item in cast("list[object]", value)]
-    if not isinstance(value, dict):
-        return value
-    fields = cast("Mapping[str, object]", value)
-    data = _DATA if _MIME_TYPES & fields.keys() else frozenset[str]()
-    return {
-        name: _hash(inner) if name in data and isinstance(inner, str) else _hashed(inner)
-        for name, inner in fields.items()
-    }
-
-
-def _hash(text: str) -> str:
-    try:
-        data = base64.b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        data = text.encode()
-    return f"sha256:{hashlib.sha256(data).hexdigest()}:{len(data)}"
-
-
-_STANDARD: Final = str.maketrans("-_", "+/")
