@@ -114,6 +114,14 @@ async def test_what_the_packages_own_recorder_wrote(audio, tmp_path):
     assert sum(len(e.data) for e in again if isinstance(e, live.ModelAudio)) > 10_000
 
 
+@pytest.mark.parametrize(("kind", "empty"), [("text", "{}"), ("binary", b"{}")])
+def test_a_message_of_which_only_the_hash_was_kept_says_nothing(tmp_path, kind, empty):
+    whole = line(0.1, "<", f"sha256:{'0' * 64}:12", kind)
+    player = read_recording(write(tmp_path / "call.jsonl", opened(), whole)).player(0, 0.0)
+    player.begin(1.0)
+    assert player.due(2.0) == empty
+
+
 def test_a_line_ends_at_a_line_end_only(tmp_path):
     path = tmp_path / "call.jsonl"
     said = {"realtimeInput": {"text": "a\u2028b\u2029c\x85d"}}

@@ -284,6 +284,22 @@ async def test_what_is_said_is_hashed_too_and_words_are_not(network, file):
     assert messages[3]["toolResponse"]["functionResponses"][0]["response"] == {"data": "word", "mime": "x"}
 
 
+@pytest.mark.parametrize("depth", [100, 400, 500, 900])
+@pytest.mark.parametrize("audio", ["whole", "hash"])
+async def test_what_is_too_deep_to_be_looked_through_is_not_written(network, file, depth, audio):
+    tools = "[" * depth + '{"apiKey":"made-up-secret"}' + "]" * depth
+    async with connect(live.Recording(file, audio=audio)) as session:
+        await session.send_raw(f'{{"contextUpdate":{{"tools":{tools}}}}}')
+        await session.send_text("x")
+    sent = [frame for frame in live.read_recording(file).frames if frame.direction == ">" and frame.kind == "text"]
+    assert len(sent) == 3
+    text = file.read_text()
+    assert "made-up" not in text
+    assert base64.b64encode(b"made-up-secret").decode()[3:-4] not in text
+    assert base64.b64encode(b"..made-up-secret").decode()[3:-4] not in text
+    assert base64.b64encode(b".made-up-secret").decode()[3:-4] not in text
+
+
 async def test_whatever_comes_can_be_written(network, file):
     odd = [
         b"[1]",

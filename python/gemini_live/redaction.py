@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Redaction", "without_query"]
+__all__ = ["Redaction", "digest", "without_query"]
 
 # Fields of the service's own tools (googleMaps, mcpServers, exaAiSearch …) that hold credentials.
 _CREDENTIALS: Final = frozenset({"apikey", "apikeystring", "apikeyconfig", "authconfig", "authorization", "headers"})
@@ -38,6 +38,11 @@ def without_query(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def digest(data: bytes) -> str:
+    """What is written in place of data: enough to tell one piece from another."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}:{len(data)}"
+
+
 class Redaction:
     """Leaves out of the messages of one session what must not be kept.
 
@@ -53,7 +58,11 @@ class Redaction:
         self._pseudonyms: dict[str, str] = {}
 
     def redact(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A message as it may be written down, made of this one, which is used up."""
+        """A message as it may be written down, made of this one, which is used up.
+
+        Raises:
+            RecursionError: it is nested too deep to be looked through.
+        """
         for part in message.values():
             if isinstance(part, dict):
                 fields = cast("dict[str, Any]", part)
@@ -120,4 +129,4 @@ def _hash(text: str) -> str:
         data = base64.b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         data = text.encode()
-    return f"sha256:{hashlib.sha256(data).hexdigest()}:{len(data)}"
+    return digest(data)
