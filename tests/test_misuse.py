@@ -650,13 +650,21 @@ def test_ten_thousand_sessions_leave_nothing(network, most, options, instrumente
         assert sys.getallocatedblocks() - blocks < 2_000
 
 
+CIRCLE: dict = {}
+CIRCLE["itself"] = CIRCLE
+IN_A_CIRCLE = live.FunctionDeclaration(name="f", parameters_json_schema=CIRCLE)
+
+
 @pytest.mark.parametrize(
-    "config",
+    "setup",
     [
         {"system_instruction": "a\udcff"},  # as Python makes of a byte on the command line that is no UTF-8
         {"tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": {"title": "\ud800"}}]}]},
+        {"tools": [{"function_declarations": [{"name": "f", "parameters_json_schema": CIRCLE}]}]},
+        live.Setup(model="m", tools=[live.Tool(function_declarations=[IN_A_CIRCLE])]),
     ],
 )
-def test_a_setup_that_no_message_can_hold(config):
-    with pytest.raises(live.ConfigError, match="JSON cannot"):
-        live.connect("gemini-3.8-live", config, endpoint="ws://127.0.0.1:9", auth="any")
+def test_a_setup_that_no_message_can_hold(setup):
+    given = {"model": "m", **setup} if isinstance(setup, dict) else setup
+    with pytest.raises(live.ConfigError, match=r"JSON cannot|nested too deep, or holds itself"):
+        live.connect(given, endpoint="ws://127.0.0.1:9", auth="any")

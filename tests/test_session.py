@@ -20,6 +20,8 @@ from memory_transport import MemoryNetwork
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 100
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+CIRCLE = {}
+CIRCLE["itself"] = CIRCLE
 
 
 @pytest.fixture
@@ -366,6 +368,16 @@ def test_images_that_cannot_be_sent(network, image, options, error):
         (lambda session: session.send_raw('{"x":"\ud800"}'), "JSON object: .*utf-8"),
         (lambda session: session.send_raw({"x": [{"y": math.nan}]}), r"JSON: x\[0\]\.y is nan"),
         (lambda session: session.send_raw({"x": "\ud800"}), "JSON: .*utf-8"),
+        (lambda session: session.send_raw(CIRCLE), "JSON: it is nested too deep, or holds itself"),
+        (lambda session: session.send_raw('{"x":' * 5_000 + "1" + "}" * 5_000), "JSON object: it is nested too deep"),
+        (
+            lambda session: session.send_tool_response({"id": "1", "name": "f", "response": CIRCLE}),
+            r"responses\[0\].response.itself: it is nested too deep, or holds itself",
+        ),
+        (
+            lambda session: session.send_tool_response(live.FunctionResponse(id="1", name="f", response=CIRCLE)),
+            "it is nested too deep, or holds itself",
+        ),
     ],
 )
 def test_messages_that_cannot_be_sent(network, call, words):

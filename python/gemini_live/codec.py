@@ -77,10 +77,17 @@ def encode_raw(message: Mapping[str, object]) -> bytes:
 
 
 def _encode(whole: object, message: object) -> bytes:
-    raw = _encoder.encode(whole)
+    raw = _written(whole)
     if b"null" in raw:  # what msgspec makes of NaN and infinity; a result that became nothing would mislead the model
         _refuse_infinite(msgspec.to_builtins(message, enc_hook=plain), "")
     return raw
+
+
+def _written(whole: object) -> bytes:
+    try:
+        return _encoder.encode(whole)
+    except RecursionError:
+        raise ValueError("it is nested too deep, or holds itself") from None
 
 
 def _refuse_infinite(value: object, place: str) -> None:
@@ -102,13 +109,17 @@ def encode_setup(setup: Setup, *, handle: str | None = None, again: bool = False
         handle: of the session to resume, in place of one in the setup.
         again: not the first connection of this session. The history was given on the first one; asked for again, the
             service would wait for it and hear nothing else.
+
+    Raises:
+        TypeError: it holds something that JSON cannot.
+        ValueError: likewise.
     """
     if setup.session_resumption is not None:
         asked = msgspec.structs.replace(setup.session_resumption, handle=handle)
         setup = msgspec.structs.replace(setup, session_resumption=asked)
     if again and setup.history_config is not None:
         setup = msgspec.structs.replace(setup, history_config=None)
-    return _encoder.encode({"setup": setup})
+    return _written({"setup": setup})
 
 
 def frame(message: bytes) -> bytes:

@@ -434,13 +434,20 @@ def _as_it_is(value: object, _path: str) -> object:
 
 def _anything(value: object, path: str) -> object:
     """Whatever JSON can hold."""
+    try:
+        return _json(value, path)
+    except RecursionError:
+        raise ConfigError(f"{path}: it is nested too deep, or holds itself", path=path) from None
+
+
+def _json(value: object, path: str) -> object:
     if type(value) in _LEAVES:
         return value
     value = _dumped(value)
     if _is_a(value, Mapping):
-        return _mapping(_anything, value, path)
+        return _mapping(_json, value, path)
     if _is_a(value, list, tuple):
-        return _list(_anything, value, path)
+        return _list(_json, value, path)
     match value:
         case Enum():
             return cast("object", value.value)

@@ -426,6 +426,8 @@ class Session:
                 raw = message.encode() if isinstance(message, str) else bytes(message)
                 msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
                 raw.decode()  # msgspec does not look into what it leaves as it is
+            except RecursionError:
+                raise ConfigError("not a JSON object: it is nested too deep", path="message") from None
             except (msgspec.DecodeError, ValueError) as error:
                 raise ConfigError(f"not a JSON object: {error}", path="message") from None
         else:
