@@ -151,6 +151,7 @@ async def test_what_is_locked(lock, more):
         ({"setup": {"model": "m", "temprature": 1}}, "setup.temprature"),
         ({"setup": {"model": "gemini-3.8-live", "thinking_config": {}}}, "setup.generation_config.thinking_config"),
         ({"setup": {"model": "m", "tools": [print]}}, "setup.tools"),
+        ({"setup": {"model": "m", "system_instruction": "\ud800"}}, "setup"),
         ({"endpoint": VertexAi(project="p")}, "endpoint"),
         ({"endpoint": "wss://h.test/whole/url"}, "endpoint"),
         ({"transport": {"close_timeout_s": 0}}, "transport.close_timeout_s"),

@@ -140,6 +140,10 @@ def _constraints(
     if check_capabilities:
         check_setup(setup, endpoint)
     setup = msgspec.structs.replace(setup, model=endpoint.model_name(setup.model))
+    try:
+        msgspec.json.encode(setup)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the setup holds something that JSON cannot: {error}", path="setup") from None
     constraints: dict[str, object] = {"bidiGenerateContentSetup": setup}
     if lock is not None:
         constraints["fieldMask"] = ",".join(_mask(setup, lock))
