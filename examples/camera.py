@@ -20,13 +20,10 @@ async def main(source: Camera | Screen | VideoFileSource, question: str, watch_s
         await asyncio.wait([showing], timeout=watch_s)  # a short file may end before
         await session.send_text(question)
         async for event in session:
-            match event:
-                case live.OutputTranscription(text=text):
-                    print(text, end="", flush=True)  # noqa: T201
-                case live.TurnComplete():
-                    break
-                case _:
-                    pass
+            if isinstance(event, live.OutputTranscription):
+                print(event.text, end="", flush=True)  # noqa: T201
+            elif isinstance(event, live.TurnComplete):
+                break
         showing.cancel()
 
 
@@ -38,6 +35,5 @@ if __name__ == "__main__":
     parser.add_argument("--watch", type=float, default=3.0)
     parser.add_argument("--endpoint")
     a = parser.parse_args()
-    asyncio.run(
-        main(VideoFileSource(a.file) if a.file else Screen() if a.screen else Camera(), a.question, a.watch, a.endpoint)
-    )
+    source = VideoFileSource(a.file) if a.file else Screen() if a.screen else Camera()
+    asyncio.run(main(source, a.question, a.watch, a.endpoint))

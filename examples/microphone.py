@@ -16,13 +16,10 @@ SETUP = live.Setup(model="gemini-3.8-live", output_audio_transcription=live.Audi
 async def listen(session: live.Session, speaker: Speaker) -> None:
     """Play the answers, and write them down."""
     async for event in speaker.follow(session):
-        match event:
-            case live.OutputTranscription(text=text):
-                print(text, end="", flush=True)  # noqa: T201
-            case live.Interrupted():
-                print(f" … [cut in after {speaker.played_ms:.0f} ms]")  # noqa: T201
-            case _:
-                pass
+        if isinstance(event, live.OutputTranscription):
+            print(event.text, end="", flush=True)  # noqa: T201
+        elif isinstance(event, live.Interrupted):
+            print(f" … [cut in after {speaker.played_ms:.0f} ms]")  # noqa: T201
 
 
 async def main(endpoint: str | None, *, half_duplex: bool) -> None:
