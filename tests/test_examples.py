@@ -47,6 +47,26 @@ async def test_handover_goes_on_with_the_same_sessions_after_sigterm(tmp_path):
         assert len(server.ledger.sessions) == 20
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a program could handle")
+async def test_handover_keeps_what_could_not_be_resumed_just_now(tmp_path):
+    state = tmp_path / "state"
+    async with emulator.Emulator(compress_time=True) as server:
+        arguments = ("--sessions", "2", "--state", str(state), "--endpoint", server.url)
+        for faults, began, ended in (
+            (emulator.Faults(), b"0 resumed, 2 new\n", b"2 handed over\n"),
+            (emulator.Faults(http_status=503, connections=2), b"0 resumed, 2 new\n", b"2 handed over\n"),
+            (emulator.Faults(), b"4 resumed, 0 new\n", b"4 handed over\n"),
+        ):
+            server.faults = faults
+            run = await start("handover.py", *arguments)
+            assert await run.stdout.readline() == began
+            run.terminate()
+            out, err = await run.communicate()
+            assert (out, run.returncode, err.count(b"next start")) == (ended, 0, faults.connections or 0)
+        assert len(server.ledger.sessions) == 4
+    assert {file.stat().st_mode & 0o777 for file in state.iterdir()} == {0o600}
+
+
 async def test_energy_vad_sends_what_is_said_with_what_was_just_before(tmp_path):
     """Two words of 300 ms in two seconds of noise: each with 200 ms of pre-roll and 400 ms of hang-over, which meet."""
     noise = np.random.default_rng(5)
