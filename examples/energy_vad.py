@@ -1,6 +1,8 @@
 """A voice activity detector of one's own, in the place of the service's: here the simplest there is, by loudness.
 
 python examples/energy_vad.py speech.wav [--endpoint ws://…]
+
+The file has 16-bit samples, of any rate from 8 kHz on and any number of channels.
 """
 
 import argparse
@@ -33,15 +35,17 @@ async def main(path: str, endpoint: str | None) -> None:
     """Play a file to the session, ten times as fast as it is, and say what becomes of it."""
     policy = live.SpeechPolicy(detector=Loudness(), preroll_ms=200, hangover_ms=400)
     with wave.open(path) as file:
-        rate_hz, pcm = file.getframerate(), file.readframes(file.getnframes())
+        if file.getsampwidth() != 2:
+            sys.exit(f"{path} has no 16-bit samples: ffmpeg -i {path} -c:a pcm_s16le speech.wav")
+        rate_hz = file.getframerate()
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
     async with live.connect("gemini-3.8-live", MANUAL, speech=policy, endpoint=endpoint) as session:
-        for start in range(0, len(pcm), rate_hz // 50 * 2):
-            await session.send_audio(pcm[start : start + rate_hz // 50 * 2], rate_hz=rate_hz)
+        for start in range(0, len(samples), rate_hz // 50):
+            await session.send_audio(samples[start : start + rate_hz // 50], rate_hz=rate_hz)
             await asyncio.sleep(0.002)
-        await session.drain()
-        said = session.stats.by_kind
-    chunks, activities = said["audio"].accepted, said["activity_end"].accepted
-    sys.stdout.write(f"{activities} activities, {chunks * 0.02:.2f} of {len(pcm) / 2 / rate_hz:.2f} s sent\n")
+    said, none = session.stats.by_kind, live.KindStats()  # now: the end also ends what was being said
+    chunks, activities = said.get("audio", none).accepted, said.get("activity_end", none).accepted
+    sys.stdout.write(f"{activities} activities, {chunks * 0.02:.2f} of {len(samples) / rate_hz:.2f} s sent\n")
 
 
 if __name__ == "__main__":

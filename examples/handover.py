@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 
 import gemini_live as live
@@ -24,34 +25,42 @@ async def open_sessions(count: int, state: Path, endpoint: str | None) -> list[l
     for packed in sorted(state.glob("*.json")):
         try:
             sessions.append(await live.connect(MODEL, endpoint=endpoint, resume=packed.read_bytes()))
-        except (live.ConfigError, live.ConnectError) as error:
+        except (live.ConfigError, live.SetupError) as error:
             sys.stderr.write(f"{packed.name} cannot be resumed: {error}\n")
+        except live.ConnectError as error:
+            sys.stderr.write(f"{packed.name} waits for the next start: {error}\n")
+            continue
         packed.unlink()
     resumed = len(sessions)
     sessions += await asyncio.gather(*(live.connect(MODEL, endpoint=endpoint) for _ in range(count - resumed)))
-    sys.stdout.write(f"{resumed} resumed, {count - resumed} new\n")
+    sys.stdout.write(f"{resumed} resumed, {len(sessions) - resumed} new\n")
     sys.stdout.flush()
     return sessions
 
 
-async def hand_over(session: live.Session, file: Path) -> None:
+async def hand_over(session: live.Session, file: Path) -> bool:
     """Pack one session up; one that the service cannot resume is closed like any other."""
     try:
-        file.write_bytes((await session.hand_over(patience_s=PATIENCE_S)).to_json())
+        snapshot = await session.hand_over(patience_s=PATIENCE_S)
     except (live.NotResumable, live.SessionClosed) as error:
         sys.stderr.write(f"{file.stem}: {error}\n")
         await session.close()
+        return False
+    file.touch(mode=0o600)  # it opens a conversation
+    file.write_bytes(snapshot.to_json())
+    return True
 
 
 async def main(count: int, state: Path, endpoint: str | None) -> None:
     """Hold the sessions until SIGTERM."""
     told_to_end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a snapshot opens a conversation
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     sessions = await open_sessions(count, state, endpoint)
     await told_to_end.wait()
-    await asyncio.gather(*(hand_over(session, state / f"{i:05}.json") for i, session in enumerate(sessions)))
-    sys.stdout.write(f"{len(list(state.glob('*.json')))} handed over\n")
+    now = time.time_ns()  # in the names, so that what still waits there is not written over
+    packed = await asyncio.gather(*(hand_over(one, state / f"{now}-{i:05}.json") for i, one in enumerate(sessions)))
+    sys.stdout.write(f"{sum(packed)} handed over\n")
 
 
 if __name__ == "__main__":

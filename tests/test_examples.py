@@ -47,6 +47,26 @@ async def test_handover_goes_on_with_the_same_sessions_after_sigterm(tmp_path):
         assert len(server.ledger.sessions) == 20
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a program could handle")
+async def test_handover_keeps_what_could_not_be_resumed_just_now(tmp_path):
+    state = tmp_path / "state"
+    async with emulator.Emulator(compress_time=True) as server:
+        arguments = ("--sessions", "2", "--state", str(state), "--endpoint", server.url)
+        for faults, began, ended in (
+            (emulator.Faults(), b"0 resumed, 2 new\n", b"2 handed over\n"),
+            (emulator.Faults(http_status=503, connections=2), b"0 resumed, 2 new\n", b"2 handed over\n"),
+            (emulator.Faults(), b"4 resumed, 0 new\n", b"4 handed over\n"),
+        ):
+            server.faults = faults
+            run = await start("handover.py", *arguments)
+            assert await run.stdout.readline() == began
+            run.terminate()
+            out, err = await run.communicate()
+            assert (out, run.returncode, err.count(b"next start")) == (ended, 0, faults.connections or 0)
+        assert len(server.ledger.sessions) == 4
+    assert {file.stat().st_mode & 0o777 for file in state.iterdir()} == {0o600}
+
+
 async def test_energy_vad_sends_what_is_said_with_what_was_just_before(tmp_path):
     """Two words of 300 ms in two seconds of noise: each with 200 ms of pre-roll and 400 ms of hang-over, which meet."""
     noise = np.random.default_rng(5)
@@ -65,3 +85,24 @@ async def test_energy_vad_sends_what_is_said_with_what_was_just_before(tmp_path)
         assert len(session.audio) == 27_200
         assert np.abs(session.audio[:3_200]).max() < 200
         assert np.abs(session.audio[3_200:3_520]).max() > 5_000
+
+
+@pytest.mark.parametrize(
+    ("loud", "told"),
+    [
+        (slice(16_000, 32_000), b"1 activities, 1.20 of 2.00 s sent\n"),  # to the end, with 200 ms of pre-roll
+        (slice(0), b"0 activities, 0.00 of 2.00 s sent\n"),
+    ],
+    ids=["to the end", "silence"],
+)
+async def test_energy_vad_takes_a_file_as_it_is_found(tmp_path, loud, told):
+    """Two channels, and nothing behind the last word, or no word at all."""
+    speech = np.zeros((32_000, 2))
+    speech[loud] = 6_000 * np.sin(np.arange(len(speech[loud])) / 6)[:, np.newaxis]
+    with wave.open(str(tmp_path / "words.wav"), "wb") as file:
+        file.setparams((2, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(speech.astype("<i2").tobytes())
+    async with emulator.Emulator(compress_time=True) as server:
+        run = await start("energy_vad.py", str(tmp_path / "words.wav"), "--endpoint", server.url)
+        out, err = await run.communicate()
+    assert (out, without_slow_callbacks(err.decode()), run.returncode) == (told, "", 0)

@@ -107,10 +107,17 @@ async def test_a_setup_travels_under_its_own_name_and_locks_everything():
     assert "fieldMask" not in body
 
 
-async def test_a_bare_name_is_not_left_to_the_servers_default_modality():
-    """Locked without one, native-audio models close for it."""
+async def test_a_bare_name_is_not_left_to_the_servers_defaults():
+    """Locked without a modality, native-audio models close for it; without resumption, no session can be resumed."""
     body = await body_of(setup="gemini-3.8-live")
     assert body["bidiGenerateContentSetup"]["generationConfig"] == {"responseModalities": ["AUDIO"]}
+    assert body["bidiGenerateContentSetup"]["sessionResumption"] == {}
+
+
+async def test_what_is_not_locked_is_left_to_the_client():
+    body = await body_of(setup="gemini-3.8-live", lock=["temperature"])
+    assert "sessionResumption" not in body["bidiGenerateContentSetup"]
+    assert body["fieldMask"] == "model,generationConfig.responseModalities,generationConfig.temperature"
 
 
 @pytest.mark.parametrize(
@@ -284,6 +291,20 @@ async def test_a_client_connects_with_a_token_and_is_held_to_it():
                     break
         with pytest.raises(live.AuthenticationError, match="too many times"):
             await live.connect("gemini-3.8-live", endpoint=emu.url, auth=token)
+
+
+async def test_a_session_of_a_token_for_a_model_survives_its_connection():
+    """One use, and everything locked: what `connect` asks for by itself must be locked with it."""
+    async with emulator.Emulator(compress_time=True, api_key=KEY) as emu:
+        token = await mint_token("gemini-3.8-live", auth=KEY, endpoint=emu.url)
+        soon = live.ReconnectPolicy(base_s=0.01)
+        async with live.connect("gemini-3.8-live", endpoint=emu.url, auth=token, reconnect=soon) as session:
+            while not isinstance(await session.next_event(), live.SessionResumption):
+                pass
+            emu.cut()
+            while not isinstance(event := await session.next_event(), live.Reconnected):
+                pass
+            assert event.context_restored
 
 
 async def test_a_provider_makes_a_token_for_each_dial():

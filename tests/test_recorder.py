@@ -405,6 +405,18 @@ def test_a_recording_is_whole_or_by_hash():
         live.Recording("x", audio="none")
 
 
+@pytest.mark.parametrize("path", [True, 5, None, object()], ids=repr)
+def test_a_recording_has_a_path(path):
+    with pytest.raises(live.ConfigError, match="a recording is written to a file, by its path, not ") as caught:
+        live.Recording(path)
+    assert caught.value.path == "record"
+
+
+def test_what_is_no_recording_is_refused_by_connect_itself():
+    with pytest.raises(live.ConfigError, match="not bool"):
+        live.connect("gemini-3.8-live", auth="key", record=True)
+
+
 # --- reading --------------------------------------------------------------------------------------------------------
 
 LINE = {"t": 0.5, "dir": "<", "kind": "text", "data": {"setupComplete": {}}}

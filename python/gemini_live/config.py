@@ -35,8 +35,8 @@ class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When and how often to dial again after a connection was lost.
 
     Attempt *n* waits a random time between 0 and ``min(cap_s, base_s × 2^(n−1))`` ("full jitter": clients that were cut
-    off together do not come back together). A session that was up resets the count. A planned move, which the service
-    announces by ``goAway``, waits not at all.
+    off together do not come back together). A connection that held for 2 s resets the count; one that did not counts as
+    a dial that failed. A planned move, which the service announces by ``goAway``, waits not at all.
 
     Attributes:
         enabled: false ends the session with the first lost connection.

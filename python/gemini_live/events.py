@@ -548,7 +548,7 @@ class Reconnecting(Event, frozen=True, kw_only=True):
     """The connection is gone, or about to be moved, and another dial follows.
 
     Attributes:
-        attempt: counted from 1 since the session was last up.
+        attempt: counted from 1 since a connection last held for 2 s.
         delay_s: seconds until that dial; 0 for a planned move.
         kind: why.
         code: the close code or HTTP status, if the other side gave one.
@@ -567,7 +567,7 @@ class Reconnected(Event, frozen=True, kw_only=True):
 
     Attributes:
         gap_s: seconds for which nothing could be sent.
-        attempts: dials that it took.
+        attempts: dials since a connection last held for 2 s, as `Reconnecting` counts them.
         context_restored: false means that the service has forgotten the conversation.
         replayed: messages that were sent again because the service's state did not contain them yet.
         answer_cut: the model was in the middle of an answer, and does not go on with it: ask again. False if all of
@@ -642,7 +642,7 @@ class Closed(Event, frozen=True, kw_only=True):
         reason: the other side's words, or the operating system's.
         hint: what to do about it, in one sentence; ``""`` if nothing is known.
         undelivered: messages that were accepted and never written.
-        attempts: dials that failed in a row at the end.
+        attempts: dials in a row at the end that failed, or whose connection did not hold for 2 s.
     """
 
     kind: CloseKind

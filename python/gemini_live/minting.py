@@ -17,7 +17,7 @@ from gemini_live.capabilities import check_setup, modality_of
 from gemini_live.config import TransportConfig
 from gemini_live.errors import ConfigError, TokenError, TokenRefused
 from gemini_live.interop import setup_from, struct_from
-from gemini_live.setup_message import GenerationConfig, Setup
+from gemini_live.setup_message import GenerationConfig, SessionResumptionConfig, Setup
 from gemini_live.transport import DialError, check_proxy, post
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
 
     Args:
         setup: what sessions of the token are held to; ``None`` leaves them free. The service silently prefers what is
-            locked to what the client says.
+            locked to what the client says. A bare name asks for what `connect` asks for with it, resumption included.
         uses: how many sessions may begin with it; 0 is as many as one likes. Resuming one does not count.
         expires_in_s: for how long after minting its sessions may last, in seconds, below 20 hours.
         new_session_in_s: for how long after minting a session may begin, in seconds, below 20 hours.
-        lock: ``None`` locks the whole setup, also what it leaves out; a list locks what is set, and these fields
-            besides, such as ``["temperature", "tools"]``.
+        lock: ``None`` locks the whole setup, also what it leaves out: a `Setup` or a mapping without
+            ``session_resumption`` makes sessions that end with their first connection. A list locks what is set, and
+            these fields besides, such as ``["temperature", "tools"]``.
         auth: an API key; by default from the environment, as for `connect`.
         endpoint: `GeminiApi`, or the URL of a look-alike such as the emulator.
         transport: timeouts, proxy, TLS and headers.
@@ -137,6 +138,9 @@ def _constraints(
             raise ConfigError("lock needs a setup: without one nothing is locked", path="lock")
         return {}
     setup = setup_from(given, modality=modality_of(given) if isinstance(given, str) else "")
+    if isinstance(given, str) and lock is None:
+        # what is locked and left out has the server's default, whatever the client says: no resumption
+        setup = msgspec.structs.replace(setup, session_resumption=SessionResumptionConfig())
     if check_capabilities:
         check_setup(setup, endpoint)
     setup = msgspec.structs.replace(setup, model=endpoint.model_name(setup.model))

@@ -172,7 +172,8 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
             refuse.
 
     Raises:
-        ConfigError: at once, for arguments that cannot work.
+        ConfigError: at once, for arguments that cannot work; when awaited or entered, if the file of ``record`` cannot
+            be written.
         ConnectError: when awaited or entered: no usable session came about; its subclasses say why.
     """
     where = endpoint_from(endpoint)

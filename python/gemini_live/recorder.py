@@ -83,6 +83,10 @@ class Recording(msgspec.Struct, frozen=True):
     audio: Literal["whole", "hash"] = "whole"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, str | bytes | os.PathLike):
+            raise ConfigError(
+                f"a recording is written to a file, by its path, not {type(self.path).__name__}", path="record"
+            )
         if self.audio not in ("whole", "hash"):
             raise ConfigError(f"audio is 'whole' or 'hash', not {self.audio!r}", path="record.audio")
 

@@ -284,6 +284,9 @@ class Session:
 
         Raises:
             TypeError: not a source.
+            ConfigError: what it gives cannot be sent, such as a file that is no WAV file; or it is being streamed
+                already.
+            OSError: a file that cannot be read.
             DeviceLost: the device stopped in the middle: it was unplugged, say.
             DeviceError: the device cannot be used, or gives nothing.
             ModuleNotFoundError: the device's extra is missing; the error names it.

@@ -4,8 +4,8 @@
 
     from gemini_live.media import Microphone, Speaker
 
-    async with live.connect("gemini-3.8-live") as session, Microphone() as microphone, Speaker() as speaker:
-        talking = asyncio.create_task(session.stream(microphone))
+    async with live.connect("gemini-3.8-live") as session, Speaker() as speaker, asyncio.TaskGroup() as tasks:
+        tasks.create_task(session.stream(Microphone()))  # one that fails ends the loop
         async for event in speaker.follow(session):
             ...
 
