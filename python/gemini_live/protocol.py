@@ -396,17 +396,18 @@ class Protocol:
         Returns:
             What is to be published at once, and is all there is to do; ``None`` if the message was not taken.
         """
-        if self.state is not State.OPEN or self._move_at is not None or not self.conversation.turn_running:
+        talk = self.conversation
+        if self.state is not State.OPEN or self._move_at is not None:
+            return None
+        if not talk.turn_running or talk.interrupted_at is not None:  # it may begin an answer, or be one's late rest
             return None
         hot = codec.decode_audio(raw)
         if hot is None:
             return None
-        audio = self.conversation.audio_received(now, *hot)
-        if audio is not None:
-            self._heard_at = now
-            self.messages_received += 1
-            self.bytes_received += len(raw)
-        return audio
+        self._heard_at = now
+        self.messages_received += 1
+        self.bytes_received += len(raw)
+        return talk.audio_received(now, *hot)
 
     def pong_received(self, now: float, payload: bytes) -> None:
         """The other side answered a ping, so it has read everything that was written before it."""
