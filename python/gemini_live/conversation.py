@@ -81,8 +81,10 @@ class Conversation:
             case events.ModelText() | events.ModelPart() | events.Thought() | events.OutputTranscription():
                 self.turn_running = True
             case events.TurnComplete(interaction_status=status):
-                # an extended-thinking model goes on by itself
-                if status == "IN_PROGRESS":
+                if status == "IN_PROGRESS":  # an extended-thinking model goes on by itself
+                    if self.interrupted_at is not None:
+                        self._turn_over(now)  # what was cut has ended, and what follows is to be heard
+                    self.turn_running = True
                     self._all_has_come = False
                 else:
                     self._turn_over(now)
