@@ -42,6 +42,8 @@ Kind: TypeAlias = Literal[
 # Written messages that nobody has acknowledged are remembered for the report at a loss; beyond this many the oldest
 # are only counted. 4,096 chunks of 20 ms are 82 s, longer than a dead line goes unnoticed.
 _REMEMBERED = 4_096
+# Audio may wait for so long whatever the limit, lest with none at all what leaves in the same moment be too late.
+_NO_WAIT_S = 0.001
 # Of what was written on a connection that is gone: no confirmation of another one reaches it.
 _NO_INDEX = sys.maxsize
 
@@ -128,7 +130,7 @@ class Outbox:
 
     def __init__(self, limits: OutboxLimits, *, replayable: bool = False) -> None:
         self.limits = limits
-        self._audio_s = limits.audio_ms / 1000
+        self._audio_s = max(limits.audio_ms / 1000, _NO_WAIT_S)
         self._replayable = replayable
         self._queue: deque[_Entry] = deque()  # waiting, with settled ones in between that are skipped
         self._audio: deque[_Entry] = deque()  # the waiting audio that may expire, oldest first
