@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -92,6 +93,36 @@ async def test_go_away_hands_over_at_the_first_safe_point(network):
         reconnected = await until(session, live.Reconnected)
         assert reconnected.context_restored
         assert handle_of(network.last) == "h-1"
+
+
+@pytest.mark.parametrize("before_setup_complete", [False, True])
+@on_fake_clock
+async def test_a_server_that_sends_everybody_away_is_not_stormed(network, before_setup_complete):
+    ready, handle = network.greeting
+    goodbye = go_away("0s")
+    network.greeting = (goodbye, ready, handle) if before_setup_complete else (ready, handle, goodbye)
+    async with connect() as session:
+        await asyncio.sleep(60.0)
+        pauses = [after - before for before, after in pairwise(network.dials)]
+        assert pauses[:6] == pytest.approx([0.0, 0.5, 1.0, 2.0, 4.0, 5.0], abs=0.05)
+        assert min(pauses[6:]) == pytest.approx(5.0, abs=0.05)
+        network.greeting = (ready, handle)
+        await until(session.events(), live.Reconnected)
+        await asyncio.sleep(10.0)
+        network.last.say(goodbye)
+        await until(session.events(), live.GoAway)
+        left_at = now()
+        await until(session.events(), live.Reconnected)
+        assert now() - left_at < 0.05, "this one had held"
+
+
+@on_fake_clock
+async def test_a_server_that_sends_everybody_away_in_time_is_left_in_time(network):
+    network.greeting = (*network.greeting, go_away("60s"))
+    async with connect():
+        await asyncio.sleep(150.0)
+        pauses = [after - before for before, after in pairwise(network.dials)]
+        assert pauses == pytest.approx([0.0, 55.0, 0.0, 55.0, 0.0], abs=0.05)
 
 
 @on_fake_clock

@@ -198,8 +198,10 @@ class Protocol:
         "_ever_open",
         "_handle",
         "_handle_is_current",
+        "_hasty_moves",
         "_heard_at",
         "_move_at",
+        "_move_not_before",
         "_open_at",
         "_paused",
         "_ping",
@@ -248,11 +250,13 @@ class Protocol:
         self._down_at = 0.0
         self._heard_at = 0.0
         self._move_at: float | None = None
+        self._move_not_before = 0.0  # this connection is used for so long, whatever the service announces
         self._pinged_at = 0.0
         # the ping that was not answered yet: its payload is the index of the last message before it
         self._ping: bytes | None = None
-        # failures in a row
+        # failures in a row, and moves away from connections that had hardly begun
         self._attempts = 0
+        self._hasty_moves = 0
         self._refused = 0
         self._same_kind: tuple[CloseKind | None, int] = (None, 0)
         # for the statistics
@@ -387,7 +391,7 @@ class Protocol:
         self.bytes_received += len(raw)
         for event in codec.decode(raw):
             self._event_received(now, event)
-        if self._move_at is not None and self.state is State.OPEN and self.at_rest():
+        if self._move_at is not None and now >= self._move_not_before and self.state is State.OPEN and self.at_rest():
             self._move(now, "the service said goAway")
 
     def audio_received(self, now: float, raw: bytes) -> events.ModelAudio | None:
@@ -498,7 +502,11 @@ class Protocol:
     def _ready(self, now: float) -> None:
         self._go(Trigger.READY)
         self._due_at = None
-        self._open_at = now
+        self._open_at = self._move_not_before = now
+        if self._hasty_moves:  # a server that shuts down may say goAway to everybody who comes
+            self._move_not_before += self._config.reconnect.ceiling_s(self._hasty_moves)
+        if self._move_at is not None:
+            self._move_at = max(self._move_at, self._move_not_before)
         answer_cut = self.conversation.connection_opened(now, resumed=self._resuming)
         if not self._ever_open:
             self._ever_open = True
@@ -593,6 +601,7 @@ class Protocol:
     def _move(self, now: float, reason: str) -> None:
         """Leave before the service closes; there is nothing to wait for, so no back-off."""
         self._go(Trigger.MOVE)
+        self._hasty_moves = self._hasty_moves + 1 if now < self._move_not_before + _STABLE_S else 0
         self._move_at = None
         self._down_at = now
         self._down_because = CloseKind.PLANNED
@@ -651,7 +660,7 @@ class Protocol:
                         self.outbox.acknowledge(index)
             case events.GoAway(time_left_s=time_left_s) if self._config.reconnect.enabled:
                 notice_s = max(0.0, _NOTICE_S if time_left_s is None else time_left_s)
-                self._move_at = now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4)
+                self._move_at = max(self._move_not_before, now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4))
             case _:
                 self.conversation.event_received(now, event)
                 if isinstance(event, events.TurnComplete) and self._by_index:
