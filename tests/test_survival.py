@@ -381,6 +381,39 @@ async def test_tool_answered_and_lost_in_flight_is_answered_again(network):
         assert session.stats.by_kind["tool_response"].replayed == 1
 
 
+@pytest.mark.parametrize("answered", ["before", "meanwhile", "after"])
+@on_fake_clock
+async def test_a_fresh_session_that_is_told_everything_again_is_given_no_answer_to_a_call_of_the_old_one(
+    network, answered
+):
+    """It has made no such call, and makes one of its own; the service may end a session for such an answer."""
+    network.greeting = network.greeting[:1]  # no handle yet
+    takes_s = {"before": 0.0, "meanwhile": 1.2, "after": 3.0}[answered]
+
+    async def f() -> int:
+        await asyncio.sleep(takes_s)
+        return 1
+
+    async with on_vertex(tools=[f]) as session:
+        events = session.events()
+        await session.send_text("question")
+        network.last.say(TOOL_CALL)
+        await asyncio.sleep(1.0)
+        if answered == "meanwhile":
+            await session.send_tool_response({"id": "of a tool of the user's own", "name": "g", "response": {}})
+        network.last.lose()
+        if answered == "meanwhile":
+            await session.send_tool_response({"id": "of another one", "name": "g", "response": {}})
+        assert (await until(events, live.Reconnected)).context_restored
+        network.last.say(TOOL_CALL.replace(b"c1", b"c2"))
+        await asyncio.sleep(5.0)
+        question, answer = network.last.said
+        assert question == {"realtimeInput": {"text": "question"}}
+        assert answer["toolResponse"]["functionResponses"][0]["id"] == "c2"
+        stats = session.stats
+        assert stats.accepted == stats.waiting + stats.written + stats.acknowledged + stats.expired
+
+
 # --- text or content in flight ----------------------------------------------------------------------------------------
 
 

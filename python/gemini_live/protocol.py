@@ -341,6 +341,11 @@ class Protocol:
         self.conversation.pending_calls.update((call.id, call) for call in pending_calls)
 
     @property
+    def resuming(self) -> bool:
+        """Whether the latest connection asked for a state that the service has kept, and so knows the calls in it."""
+        return self._resuming
+
+    @property
     def handle(self) -> str | None:
         """Of the state that the service can resume, if there is one."""
         return self._handle
@@ -513,8 +518,8 @@ class Protocol:
             self.outbox.connection_opened()
         else:
             restored = self._resuming or self._replay_from_start
-            if not restored:
-                self._settle_in_flight(resumable=False)
+            if not self._resuming:
+                self._settle_in_flight(resumable=restored, calls_known=False)
             gap_s = now - self._down_at
             self.reconnects[self._down_because.value] += 1
             self.gaps_s.append(gap_s)
@@ -609,13 +614,13 @@ class Protocol:
         moving = events.Reconnecting(attempt=1, delay_s=0.0, kind=CloseKind.PLANNED, reason=reason)
         self._decisions.extend((Emit(moving), HangUp()))
 
-    def _settle_in_flight(self, *, resumable: bool | None = None) -> None:
+    def _settle_in_flight(self, *, resumable: bool | None = None, calls_known: bool = True) -> None:
         """Report what was written and can neither be confirmed nor be repeated."""
         if self.outbox.has_forgotten:
             self._replay_from_start = False  # the beginning is gone
         if resumable is None:
             resumable = self._handle is not None or self._replay_from_start
-        uncertain = self.outbox.connection_lost(resumable=resumable)
+        uncertain = self.outbox.connection_lost(resumable=resumable, calls_known=calls_known)
         if uncertain is not None:
             self._decisions.append(Emit(uncertain))
 
