@@ -627,6 +627,7 @@ class Protocol:
     def _end(self, kind: CloseKind, failure: Failure, phase: Phase = Phase.OPEN, hint: str = "") -> None:
         # what a successor will replay is not uncertain
         self._settle_in_flight(resumable=kind is CloseKind.HANDED_OVER)
+        self._report_dropped()
         self._due_at = None
         self.closed = events.Closed(
             kind=kind,
