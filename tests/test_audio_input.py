@@ -145,6 +145,22 @@ async def test_at_the_end_what_a_detector_took_for_speech_ends_and_asks():
     assert len(runner.said) == 4
 
 
+@pytest.mark.parametrize("from_a_thread", [False, True])
+@on_fake_clock
+async def test_what_was_taken_for_speech_ends_also_where_the_detector_raises_in_the_block_that_began_it(from_a_thread):
+    def detector(chunk):
+        if chunk[0] == 7:
+            raise ZeroDivisionError
+        return loud(chunk)
+
+    runner = Runner()
+    audio = audio_input(runner, manual_vad(), detector=detector, preroll_ms=0)
+    with pytest.raises(ZeroDivisionError):
+        (audio.hand_in if from_a_thread else audio.feed)(levels(5_000, 7), *AS_IT_COMES)
+    await asyncio.sleep(10)
+    assert runner.said[-1] == "activity_end"
+
+
 @pytest.mark.parametrize(("handle", "said"), [(None, []), ("h", [1])])
 @on_fake_clock
 async def test_a_session_that_goes_on_may_be_within_an_activity(handle, said):

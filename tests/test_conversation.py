@@ -7,6 +7,7 @@ from gemini_live.conversation import Conversation
 from gemini_live.messages import FunctionCall
 
 AUDIO = events.ModelAudio(data=b"\0\0")
+IN_PROGRESS = events.TurnComplete(interaction_status="IN_PROGRESS")
 
 
 def place(audio):
@@ -32,12 +33,26 @@ def test_pieces_are_numbered_within_turns():
 
 def test_an_extended_thinking_turn_goes_on():
     talk = Conversation()
-    more = events.TurnComplete(interaction_status="IN_PROGRESS")
-    assert hear(talk, AUDIO, more, AUDIO, events.TurnComplete(interaction_status="IDLE"), AUDIO) == [
+    assert hear(talk, AUDIO, IN_PROGRESS, AUDIO, events.TurnComplete(interaction_status="IDLE"), AUDIO) == [
         (1, 1),
         (1, 2),
         (2, 1),
     ]
+
+
+def test_extended_thinking_runs_also_before_anything_is_said():
+    talk = Conversation()
+    talk.answer_asked_for(1.0)
+    hear(talk, IN_PROGRESS)
+    assert talk.turn_running, "so a planned move waits for it"
+    hear(talk, events.TurnComplete(interaction_status="IDLE"))
+    assert not talk.turn_running
+
+
+def test_what_an_extended_thinking_model_says_after_an_interruption_is_heard():
+    talk = Conversation()
+    assert hear(talk, AUDIO, events.Interrupted(), AUDIO, IN_PROGRESS, AUDIO) == [(1, 1), None, (2, 1)]
+    assert talk.connection_opened(9.0, resumed=True), "and missed"
 
 
 def test_late_audio_of_an_interrupted_answer_is_not_heard():
@@ -138,7 +153,6 @@ def test_a_new_connection_does_not_go_on_with_the_answer_that_was_cut(resumed):
 
 
 COMPLETE = events.GenerationComplete()
-IN_PROGRESS = events.TurnComplete(interaction_status="IN_PROGRESS")
 CALL = events.ToolCall(calls=[FunctionCall(name="f", id="1")])
 
 

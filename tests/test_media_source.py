@@ -127,6 +127,24 @@ async def test_a_session_that_has_ended_takes_no_source(speech):
             await session.stream(WavSource(speech))
 
 
+async def test_a_source_that_listens_to_another_session_does_not_hide_that_one_s_end():
+    class Answers:
+        kind = "audio"
+
+        def __init__(self, other):
+            self.other = other
+
+        async def stream_to(self, _session):
+            while True:
+                await self.other.next_event()
+
+    async with emulator.serve() as url, live.connect("gemini-3.8-live", endpoint=url, auth="key") as session:
+        async with live.connect("gemini-3.8-live", endpoint=url, auth="key") as other:
+            pass
+        with pytest.raises(live.SessionClosed):
+            await session.stream(Answers(other))
+
+
 async def test_a_session_that_breaks_breaks_its_streams(speech):
     policy = live.ReconnectPolicy(enabled=False)
     async with emulator.Emulator() as server:

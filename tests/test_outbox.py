@@ -66,6 +66,18 @@ def test_old_audio_expires_oldest_first_and_is_reported_once():
     assert outbox.counts.expired == 1
 
 
+@pytest.mark.parametrize("audio_ms", [0, 1])
+def test_audio_that_leaves_at_once_has_not_waited_whatever_the_bound(audio_ms):
+    outbox = box(audio_ms=audio_ms)
+    outbox.accept(7.0, "audio", b"a", 0.02)
+    outbox.expire(7.0)
+    assert outbox.next_to_write(7.0) == b"a"
+    outbox.accept(7.0, "audio", b"b", 0.02)
+    outbox.expire(7.001)
+    assert outbox.next_to_write(7.001) is None
+    assert (outbox.counts.written, outbox.counts.expired) == (1, 1)
+
+
 def test_audio_is_kept_up_to_the_bound():
     outbox = box()
     outbox.accept(0.0, "audio", b"a", 0.02)
@@ -328,6 +340,15 @@ def test_a_successor_writes_what_is_unsent_in_order(replayable):
     second.expire(101.6)  # what only waited is too old by now
     assert written(second) == ([b"1", b"2", b"3", b"4", b"6"] if replayable else [b"4", b"6"])
     assert adds_up(second)
+
+
+def test_a_successor_where_no_audio_waits_replays_audio_all_the_same():
+    first = box(replayable=True)
+    first.accept(0.0, "audio", b"1", 0.02)
+    written(first)
+    second = box(replayable=True, audio_ms=0)
+    second.take_over(100.0, first.unsent(1.5))
+    assert written(second) == [b"1"]
 
 
 def test_audio_that_got_too_old_before_it_came_is_counted_like_any_other():

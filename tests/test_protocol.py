@@ -742,6 +742,20 @@ def test_go_away_is_only_reported_where_reconnecting_is_disabled():
     assert session.state is State.OPEN
 
 
+def test_what_expires_in_the_moment_of_the_close_is_reported_too():
+    session = opened()
+    session.protocol.writing_paused()
+    session.submit(b"stale", "audio")
+    session.now += 60.0  # the program was busy
+    session.close()
+    session.protocol.outbox.accept_expired("audio", 2)  # fed by another thread meanwhile
+    session.lose(CLEAN)
+    told = session.events()
+    assert sum(event.count for event in told if isinstance(event, events.InputDropped)) == 3
+    assert session.protocol.outbox.counts.expired == 3
+    assert isinstance(told[-1], events.Closed)
+
+
 # --- interruption ---
 
 

@@ -390,6 +390,19 @@ async def test_what_still_comes_from_a_given_up_connection_is_ignored():
 
 
 @on_fake_clock
+async def test_each_message_of_an_interrupted_answer_is_counted_once():
+    rig = await Rig(MemoryNetwork()).open()
+    before = rig.runner.stats().messages_received
+    parts = b'[{"inlineData":{"mimeType":"audio/pcm;rate=24000","data":"AAAA"}}]'
+    audio = b'{"serverContent":{"modelTurn":{"parts":%s}}}' % parts
+    for raw in (audio, audio, b'{"serverContent":{"interrupted":true}}', audio, audio):
+        rig.runner.message_received(raw)
+    stats = rig.runner.stats()
+    assert (stats.audio_discarded, stats.messages_received - before) == (2, 5)
+    await rig.close()
+
+
+@on_fake_clock
 async def test_a_connection_that_dies_while_its_greeting_is_under_way():
     network = MemoryNetwork(greeting=())
     rig = Rig(network)

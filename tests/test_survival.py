@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -92,6 +93,36 @@ async def test_go_away_hands_over_at_the_first_safe_point(network):
         reconnected = await until(session, live.Reconnected)
         assert reconnected.context_restored
         assert handle_of(network.last) == "h-1"
+
+
+@pytest.mark.parametrize("before_setup_complete", [False, True])
+@on_fake_clock
+async def test_a_server_that_sends_everybody_away_is_not_stormed(network, before_setup_complete):
+    ready, handle = network.greeting
+    goodbye = go_away("0s")
+    network.greeting = (goodbye, ready, handle) if before_setup_complete else (ready, handle, goodbye)
+    async with connect() as session:
+        await asyncio.sleep(60.0)
+        pauses = [after - before for before, after in pairwise(network.dials)]
+        assert pauses[:6] == pytest.approx([0.0, 0.5, 1.0, 2.0, 4.0, 5.0], abs=0.05)
+        assert min(pauses[6:]) == pytest.approx(5.0, abs=0.05)
+        network.greeting = (ready, handle)
+        await until(session.events(), live.Reconnected)
+        await asyncio.sleep(10.0)
+        network.last.say(goodbye)
+        await until(session.events(), live.GoAway)
+        left_at = now()
+        await until(session.events(), live.Reconnected)
+        assert now() - left_at < 0.05, "this one had held"
+
+
+@on_fake_clock
+async def test_a_server_that_sends_everybody_away_in_time_is_left_in_time(network):
+    network.greeting = (*network.greeting, go_away("60s"))
+    async with connect():
+        await asyncio.sleep(150.0)
+        pauses = [after - before for before, after in pairwise(network.dials)]
+        assert pauses == pytest.approx([0.0, 55.0, 0.0, 55.0, 0.0], abs=0.05)
 
 
 @on_fake_clock
@@ -348,6 +379,39 @@ async def test_tool_answered_and_lost_in_flight_is_answered_again(network):
         await until(session, live.Reconnected)
         assert len(network.last.said) == 1
         assert session.stats.by_kind["tool_response"].replayed == 1
+
+
+@pytest.mark.parametrize("answered", ["before", "meanwhile", "after"])
+@on_fake_clock
+async def test_a_fresh_session_that_is_told_everything_again_is_given_no_answer_to_a_call_of_the_old_one(
+    network, answered
+):
+    """It has made no such call, and makes one of its own; the service may end a session for such an answer."""
+    network.greeting = network.greeting[:1]  # no handle yet
+    takes_s = {"before": 0.0, "meanwhile": 1.2, "after": 3.0}[answered]
+
+    async def f() -> int:
+        await asyncio.sleep(takes_s)
+        return 1
+
+    async with on_vertex(tools=[f]) as session:
+        events = session.events()
+        await session.send_text("question")
+        network.last.say(TOOL_CALL)
+        await asyncio.sleep(1.0)
+        if answered == "meanwhile":
+            await session.send_tool_response({"id": "of a tool of the user's own", "name": "g", "response": {}})
+        network.last.lose()
+        if answered == "meanwhile":
+            await session.send_tool_response({"id": "of another one", "name": "g", "response": {}})
+        assert (await until(events, live.Reconnected)).context_restored
+        network.last.say(TOOL_CALL.replace(b"c1", b"c2"))
+        await asyncio.sleep(5.0)
+        question, answer = network.last.said
+        assert question == {"realtimeInput": {"text": "question"}}
+        assert answer["toolResponse"]["functionResponses"][0]["id"] == "c2"
+        stats = session.stats
+        assert stats.accepted == stats.waiting + stats.written + stats.acknowledged + stats.expired
 
 
 # --- text or content in flight ----------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.connected = True
         if not restored:
             self.seen.clear()
-        self.take(self.ledger.reconnected(context_restored=restored))
+        self.take(self.ledger.reconnected(calls_known=restored))
 
     @invariant()
     def the_accounts_add_up(self):

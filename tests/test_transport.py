@@ -422,6 +422,28 @@ async def test_a_peer_that_does_not_read_makes_writing_pause_and_reading_goes_on
         await transport.wait_closed()
 
 
+async def test_a_connection_whose_other_side_has_ended_takes_nothing_more():
+    """What would be written then would leave behind the close, which nobody reads: it must wait for the next one."""
+    close_read = asyncio.Event()
+
+    async def serve(reader, writer):
+        writer.transport.pause_reading()
+        writer.write(b"\x88\x02\x03\xe9")  # 1001
+        await close_read.wait()
+        writer.transport.resume_reading()
+        await reader.read()
+
+    async with raw_server(serve) as url:
+        transport, receiver = await dialled(url)
+        for _ in range(400):  # more than loopback's socket buffers take
+            transport.write(frame(b"x" * 65_536))
+        while not transport._stopped:
+            await asyncio.sleep(0)
+        close_read.set()
+        await receiver.lost
+        assert "resumed" not in receiver.pauses
+
+
 # --- dials that fail ------------------------------------------------------------------------------------------------
 
 

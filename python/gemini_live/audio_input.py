@@ -110,6 +110,8 @@ class AudioInput:
             taken.append(put(kind, codec.frame(_MARKS[kind])))
             if kind == "activity_end":
                 self._runner.call_soon_threadsafe(self._runner.user_asked)
+            else:
+                self._begun()
 
         self.feed(block, rate_hz, layout, encoding, take, mark)
         return all(taken)
@@ -160,3 +162,10 @@ class AudioInput:
         self._runner.submit(kind, codec.frame(_MARKS[kind]))
         if kind == "activity_end":
             self._runner.user_asked()
+        else:
+            self._begun()
+
+    def _begun(self) -> None:
+        """An activity ends with a pause at the latest, also where the detector raises in the rest of the block."""
+        if self._pause is not None:
+            self._pause.heard()

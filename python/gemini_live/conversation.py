@@ -30,15 +30,16 @@ class Conversation:
         owed_since: since when the service owes an answer, on the caller's clock; ``None`` if it does not.
         pending_calls: tool calls without an answer, by id, oldest first.
         audio_discarded: pieces of interrupted answers that were held back.
+        interrupted_at: when the running answer was interrupted, on the caller's clock; ``None`` if it was not.
     """
 
     __slots__ = (
         "_all_has_come",
-        "_interrupted_at",
         "_sequence",
         "_turn",
         "_turn_over_at",
         "audio_discarded",
+        "interrupted_at",
         "owed_since",
         "pending_calls",
         "turn_running",
@@ -49,16 +50,16 @@ class Conversation:
         self.owed_since: float | None = None
         self.pending_calls: dict[str, FunctionCall] = {}
         self.audio_discarded = 0
+        self.interrupted_at: float | None = None
         self._turn = 1
         self._sequence = 0
         self._all_has_come = False  # of the answer; its turnComplete follows when it would have been played
-        self._interrupted_at: float | None = None
         self._turn_over_at: float | None = None  # and no speech was heard since
 
     def audio_received(self, now: float, data: bytes, rate_hz: int) -> events.ModelAudio | None:
         """Number a piece of audio; ``None`` for one that nobody must hear any more."""
-        if self._interrupted_at is not None:
-            if now - self._interrupted_at < _LATE_AUDIO_S:
+        if self.interrupted_at is not None:
+            if now - self.interrupted_at < _LATE_AUDIO_S:
                 self.audio_discarded += 1
                 return None
             self._turn_over(now)
@@ -80,14 +81,16 @@ class Conversation:
             case events.ModelText() | events.ModelPart() | events.Thought() | events.OutputTranscription():
                 self.turn_running = True
             case events.TurnComplete(interaction_status=status):
-                # an extended-thinking model goes on by itself
-                if status == "IN_PROGRESS":
+                if status == "IN_PROGRESS":  # an extended-thinking model goes on by itself
+                    if self.interrupted_at is not None:
+                        self._turn_over(now)  # what was cut has ended, and what follows is to be heard
+                    self.turn_running = True
                     self._all_has_come = False
                 else:
                     self._turn_over(now)
             case events.Interrupted():
                 if self.turn_running:
-                    self._interrupted_at = now
+                    self.interrupted_at = now
             case events.ToolCall(calls=calls):
                 self.pending_calls.update((call.id, call) for call in calls if call.id)
             case events.ToolCallCancellation(ids=ids):
@@ -123,7 +126,7 @@ class Conversation:
         """
         if not resumed:
             self.pending_calls.clear()
-        cut = self.turn_running and not self._all_has_come and self._interrupted_at is None and not self.pending_calls
+        cut = self.turn_running and not self._all_has_come and self.interrupted_at is None and not self.pending_calls
         if self.turn_running:
             self._turn_over(now)
         if self.owed_since is not None:
@@ -134,6 +137,6 @@ class Conversation:
         self.turn_running = False
         self._all_has_come = False
         self._turn_over_at = now
-        self._interrupted_at = None
+        self.interrupted_at = None
         self._turn += 1
         self._sequence = 0

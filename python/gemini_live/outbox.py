@@ -42,6 +42,8 @@ Kind: TypeAlias = Literal[
 # Written messages that nobody has acknowledged are remembered for the report at a loss; beyond this many the oldest
 # are only counted. 4,096 chunks of 20 ms are 82 s, longer than a dead line goes unnoticed.
 _REMEMBERED = 4_096
+# Audio may wait for so long whatever the limit, lest with none at all what leaves in the same moment be too late.
+_NO_WAIT_S = 0.001
 # Of what was written on a connection that is gone: no confirmation of another one reaches it.
 _NO_INDEX = sys.maxsize
 
@@ -128,7 +130,7 @@ class Outbox:
 
     def __init__(self, limits: OutboxLimits, *, replayable: bool = False) -> None:
         self.limits = limits
-        self._audio_s = limits.audio_ms / 1000
+        self._audio_s = max(limits.audio_ms / 1000, _NO_WAIT_S)
         self._replayable = replayable
         self._queue: deque[_Entry] = deque()  # waiting, with settled ones in between that are skipped
         self._audio: deque[_Entry] = deque()  # the waiting audio that may expire, oldest first
@@ -331,7 +333,7 @@ class Outbox:
         for entry in self._written:
             entry.doubtful = True
 
-    def connection_lost(self, *, resumable: bool) -> DeliveryUncertain | None:
+    def connection_lost(self, *, resumable: bool, calls_known: bool = True) -> DeliveryUncertain | None:
         """Keep what a resumed state may lack, if it can be known; count and report the rest as uncertain.
 
         Without its context a session is told nothing of the old one: what still waits to be replayed, and answers to
@@ -339,6 +341,7 @@ class Outbox:
 
         Args:
             resumable: the next connection may continue from the state that the acknowledgements speak of.
+            calls_known: that state may contain the calls that were answered.
         """
         self._book()
         self._index = self._booked = 0
@@ -346,23 +349,26 @@ class Outbox:
         self._overflow.clear()
         kept = deque[_Entry]()
         for entry in self._written:
-            if resumable and self._may_be_repeated(entry):
+            if resumable and self._may_be_repeated(entry) and (calls_known or entry.kind != "tool_response"):
                 entry.index = _NO_INDEX
                 kept.append(entry)
             else:
                 kinds[entry.kind] += entry.count
         self._written = kept
         self._written_bytes = sum(len(entry.payload) for entry in kept)
-        if not resumable:
-            kinds += self._give_up_waiting()
+        if not (resumable and calls_known):
+            kinds += self._give_up_waiting(replayed=not resumable)
         self._fates.uncertain += kinds
         return DeliveryUncertain(kinds=dict(kinds)) if kinds else None
 
-    def _give_up_waiting(self) -> Counter[str]:
-        """Take out of the queue what makes sense to a session with its context only; it counts as written in vain."""
+    def _give_up_waiting(self, *, replayed: bool) -> Counter[str]:
+        """Take out of the queue what makes sense to a session with its context only; it counts as written in vain.
+
+        That is answers to its calls, and what would have been ``replayed``, if that is given up as well.
+        """
         given_up = Counter[str]()
         for entry in self._queue:
-            if entry.waiting and (entry.replayed or entry.kind == "tool_response"):
+            if entry.waiting and ((replayed and entry.replayed) or entry.kind == "tool_response"):
                 entry.waiting = False
                 given_up[entry.kind] += 1
                 if entry.kind not in ("audio", "video"):

@@ -198,8 +198,10 @@ class Protocol:
         "_ever_open",
         "_handle",
         "_handle_is_current",
+        "_hasty_moves",
         "_heard_at",
         "_move_at",
+        "_move_not_before",
         "_open_at",
         "_paused",
         "_ping",
@@ -248,11 +250,13 @@ class Protocol:
         self._down_at = 0.0
         self._heard_at = 0.0
         self._move_at: float | None = None
+        self._move_not_before = 0.0  # this connection is used for so long, whatever the service announces
         self._pinged_at = 0.0
         # the ping that was not answered yet: its payload is the index of the last message before it
         self._ping: bytes | None = None
-        # failures in a row
+        # failures in a row, and moves away from connections that had hardly begun
         self._attempts = 0
+        self._hasty_moves = 0
         self._refused = 0
         self._same_kind: tuple[CloseKind | None, int] = (None, 0)
         # for the statistics
@@ -337,6 +341,11 @@ class Protocol:
         self.conversation.pending_calls.update((call.id, call) for call in pending_calls)
 
     @property
+    def resuming(self) -> bool:
+        """Whether the latest connection asked for a state that the service has kept, and so knows the calls in it."""
+        return self._resuming
+
+    @property
     def handle(self) -> str | None:
         """Of the state that the service can resume, if there is one."""
         return self._handle
@@ -387,7 +396,7 @@ class Protocol:
         self.bytes_received += len(raw)
         for event in codec.decode(raw):
             self._event_received(now, event)
-        if self._move_at is not None and self.state is State.OPEN and self.at_rest():
+        if self._move_at is not None and now >= self._move_not_before and self.state is State.OPEN and self.at_rest():
             self._move(now, "the service said goAway")
 
     def audio_received(self, now: float, raw: bytes) -> events.ModelAudio | None:
@@ -396,17 +405,18 @@ class Protocol:
         Returns:
             What is to be published at once, and is all there is to do; ``None`` if the message was not taken.
         """
-        if self.state is not State.OPEN or self._move_at is not None or not self.conversation.turn_running:
+        talk = self.conversation
+        if self.state is not State.OPEN or self._move_at is not None:
+            return None
+        if not talk.turn_running or talk.interrupted_at is not None:  # it may begin an answer, or be one's late rest
             return None
         hot = codec.decode_audio(raw)
         if hot is None:
             return None
-        audio = self.conversation.audio_received(now, *hot)
-        if audio is not None:
-            self._heard_at = now
-            self.messages_received += 1
-            self.bytes_received += len(raw)
-        return audio
+        self._heard_at = now
+        self.messages_received += 1
+        self.bytes_received += len(raw)
+        return talk.audio_received(now, *hot)
 
     def pong_received(self, now: float, payload: bytes) -> None:
         """The other side answered a ping, so it has read everything that was written before it."""
@@ -497,15 +507,19 @@ class Protocol:
     def _ready(self, now: float) -> None:
         self._go(Trigger.READY)
         self._due_at = None
-        self._open_at = now
+        self._open_at = self._move_not_before = now
+        if self._hasty_moves:  # a server that shuts down may say goAway to everybody who comes
+            self._move_not_before += self._config.reconnect.ceiling_s(self._hasty_moves)
+        if self._move_at is not None:
+            self._move_at = max(self._move_at, self._move_not_before)
         answer_cut = self.conversation.connection_opened(now, resumed=self._resuming)
         if not self._ever_open:
             self._ever_open = True
             self.outbox.connection_opened()
         else:
             restored = self._resuming or self._replay_from_start
-            if not restored:
-                self._settle_in_flight(resumable=False)
+            if not self._resuming:
+                self._settle_in_flight(resumable=restored, calls_known=False)
             gap_s = now - self._down_at
             self.reconnects[self._down_because.value] += 1
             self.gaps_s.append(gap_s)
@@ -592,6 +606,7 @@ class Protocol:
     def _move(self, now: float, reason: str) -> None:
         """Leave before the service closes; there is nothing to wait for, so no back-off."""
         self._go(Trigger.MOVE)
+        self._hasty_moves = self._hasty_moves + 1 if now < self._move_not_before + _STABLE_S else 0
         self._move_at = None
         self._down_at = now
         self._down_because = CloseKind.PLANNED
@@ -599,19 +614,20 @@ class Protocol:
         moving = events.Reconnecting(attempt=1, delay_s=0.0, kind=CloseKind.PLANNED, reason=reason)
         self._decisions.extend((Emit(moving), HangUp()))
 
-    def _settle_in_flight(self, *, resumable: bool | None = None) -> None:
+    def _settle_in_flight(self, *, resumable: bool | None = None, calls_known: bool = True) -> None:
         """Report what was written and can neither be confirmed nor be repeated."""
         if self.outbox.has_forgotten:
             self._replay_from_start = False  # the beginning is gone
         if resumable is None:
             resumable = self._handle is not None or self._replay_from_start
-        uncertain = self.outbox.connection_lost(resumable=resumable)
+        uncertain = self.outbox.connection_lost(resumable=resumable, calls_known=calls_known)
         if uncertain is not None:
             self._decisions.append(Emit(uncertain))
 
     def _end(self, kind: CloseKind, failure: Failure, phase: Phase = Phase.OPEN, hint: str = "") -> None:
         # what a successor will replay is not uncertain
         self._settle_in_flight(resumable=kind is CloseKind.HANDED_OVER)
+        self._report_dropped()
         self._due_at = None
         self.closed = events.Closed(
             kind=kind,
@@ -650,7 +666,7 @@ class Protocol:
                         self.outbox.acknowledge(index)
             case events.GoAway(time_left_s=time_left_s) if self._config.reconnect.enabled:
                 notice_s = max(0.0, _NOTICE_S if time_left_s is None else time_left_s)
-                self._move_at = now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4)
+                self._move_at = max(self._move_not_before, now + notice_s - min(_MOVE_MARGIN_S, notice_s / 4))
             case _:
                 self.conversation.event_received(now, event)
                 if isinstance(event, events.TurnComplete) and self._by_index:

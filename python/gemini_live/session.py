@@ -302,7 +302,8 @@ class Session:
             await source.stream_to(self)
             self._check_open()
         except SessionClosed as error:
-            if error.closed.kind in (CloseKind.REQUESTED, CloseKind.HANDED_OVER):
+            # it may also be of another session, which the source listens to
+            if self._is_closing() and error.closed.kind in (CloseKind.REQUESTED, CloseKind.HANDED_OVER):
                 return
             raise
         if source.kind != "audio":

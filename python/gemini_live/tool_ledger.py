@@ -208,10 +208,10 @@ class ToolLedger:
         """There is no connection; answers wait."""
         self._connected = False
 
-    def reconnected(self, *, context_restored: bool) -> list[Decision]:
-        """There is a connection again."""
+    def reconnected(self, *, calls_known: bool) -> list[Decision]:
+        """There is a connection again, to a conversation that contains the calls so far, or to a new one."""
         self._connected = True
-        if not context_restored:
+        if not calls_known:
             keys = list(self._live)
             self._live.clear()
             self._answered.clear()  # another conversation may use the same ids

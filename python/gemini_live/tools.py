@@ -167,7 +167,9 @@ class Tools:
             case events.Reconnecting():
                 ledger.reconnecting()
             case events.Reconnected(context_restored=context_restored):
-                self._carry_out(ledger.reconnected(context_restored=context_restored))
+                # a fresh session that is told everything again calls anew
+                calls_known = context_restored and self._runner.protocol.resuming
+                self._carry_out(ledger.reconnected(calls_known=calls_known))
             case events.Closed():
                 self._carry_out(ledger.closed())
             case _:

@@ -67,7 +67,7 @@ class AiohttpTransport:
         self._outgoing.append((payload, opcode))
         self._outgoing_bytes += len(payload)
         self._work.set()
-        if self._outgoing_bytes > HIGH_WATER and not self._paused:
+        if self._outgoing_bytes > HIGH_WATER and not self._paused and not self._stopped:
             self._paused = True
             self._receiver.writing_paused()
 
