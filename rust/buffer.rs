@@ -675,13 +675,25 @@ pub fn with_bytes<R>(
     action(&copy)
 }
 
-/// Append the first `size` bytes of `buffer` to `bytes`.
-pub fn append_bytes(buffer: &Bound<'_, PyAny>, size: usize, bytes: &mut Vec<u8>) -> PyResult<()> {
+/// `buffer` as a `memoryview`: to borrow from one, and to give back, runs no code in Python.
+pub fn viewed<'py>(buffer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    PyMemoryView::from(buffer)
+        .map(Bound::into_any)
+        .map_err(|raised| not_a_buffer(buffer, "buffer", None, raised).into())
+}
+
+/// Append the first `size` bytes of `buffer` to `bytes`; an error names the type of what was `given`.
+pub fn append_bytes(
+    buffer: &Bound<'_, PyAny>,
+    given: &Bound<'_, PyAny>,
+    size: usize,
+    bytes: &mut Vec<u8>,
+) -> PyResult<()> {
     with_buffer(buffer, "buffer", None, |view| {
         let length = contiguous_bytes(view).ok_or_else(|| {
             Fault::Type(format!(
                 "buffer must be contiguous bytes, not {}",
-                type_name(buffer)
+                type_name(given)
             ))
         })?;
         if size > length {
