@@ -1,6 +1,6 @@
 //! Python's buffer protocol (PEP 3118): blocks read in any memory layout, messages written into the caller's memory.
 //!
-//! The only file with `unsafe`. `PyO3` has `PyBuffer`, which puts its `Py_buffer` on the heap: an allocation in each
+//! What its `unsafe` is for: `PyO3` has `PyBuffer`, which puts its `Py_buffer` on the heap: an allocation in each
 //! call, where `encode_into` promises none, and 15–30 ns more than a `Py_buffer` on the stack.
 //!
 //! The rules that make it sound:
@@ -456,8 +456,10 @@ impl<'a> Samples<'a> {
     /// `T` has the size of an item and every bit pattern is one of its values; the samples are there. If the block is
     /// contiguous, any such `T` will do of which `items` is as many bytes as are wanted.
     unsafe fn copy_items<T: Copy>(&self, start: usize, items: &mut [T]) {
-        // SAFETY: the sample is there, so this points into the exporter's memory (its offset cannot overflow).
-        let first = unsafe { self.data.offset(start.cast_signed() * self.row_stride) };
+        // Wrapping, as `offset` may not leave the memory, and nothing may be wanted behind the last sample.
+        let first = self
+            .data
+            .wrapping_offset(start.cast_signed() * self.row_stride);
         if self.contiguous {
             // SAFETY: without gaps the wanted samples are the next bytes, as many as `items` has; `items` is ours, so
             // the two do not overlap. Copied as bytes, so alignment does not matter.
@@ -473,7 +475,8 @@ impl<'a> Samples<'a> {
                 for (channel, item) in row.iter_mut().enumerate() {
                     let offset = sample.cast_signed() * self.row_stride
                         + channel.cast_signed() * self.channel_stride;
-                    // SAFETY: as above; the exporter vouches for shape and strides, not for alignment.
+                    // SAFETY: the sample is there, so this points into the exporter's memory, which vouches for shape and
+                    // strides, not for alignment.
                     *item = unsafe { first.offset(offset).cast::<T>().read_unaligned() };
                 }
             }
@@ -675,13 +678,25 @@ pub fn with_bytes<R>(
     action(&copy)
 }
 
-/// Append the first `size` bytes of `buffer` to `bytes`.
-pub fn append_bytes(buffer: &Bound<'_, PyAny>, size: usize, bytes: &mut Vec<u8>) -> PyResult<()> {
+/// `buffer` as a `memoryview`: to borrow from one, and to give back, runs no code in Python.
+pub fn viewed<'py>(buffer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    PyMemoryView::from(buffer)
+        .map(Bound::into_any)
+        .map_err(|raised| not_a_buffer(buffer, "buffer", None, raised).into())
+}
+
+/// Append the first `size` bytes of `buffer` to `bytes`; an error names the type of what was `given`.
+pub fn append_bytes(
+    buffer: &Bound<'_, PyAny>,
+    given: &Bound<'_, PyAny>,
+    size: usize,
+    bytes: &mut Vec<u8>,
+) -> PyResult<()> {
     with_buffer(buffer, "buffer", None, |view| {
         let length = contiguous_bytes(view).ok_or_else(|| {
             Fault::Type(format!(
                 "buffer must be contiguous bytes, not {}",
-                type_name(buffer)
+                type_name(given)
             ))
         })?;
         if size > length {

@@ -257,13 +257,18 @@ impl AudioEncoder {
             let mut encoder = self.lock(py);
             if samples.samples() >= LONG_BLOCK {
                 let frame_bytes = encoder.frame_bytes();
-                let mut frames = vec![0; encoder.messages(samples.samples()) * frame_bytes];
+                let messages = encoder.messages(samples.samples());
                 let held: &mut Encoder = &mut encoder; // a guard must not change threads, and what is detached might
-                py.detach(|| held.encode_into(samples, &mut frames))?;
+                // In Python's memory, as a `Vec` for which there is no room would not raise, but end the process.
+                let frames = new_bytes(py, messages.saturating_mul(frame_bytes), |frames| {
+                    py.detach(|| held.encode_into(samples, frames))?;
+                    Ok(())
+                })?;
                 drop(encoder);
                 return PyTuple::new(
                     py,
                     frames
+                        .as_bytes()
                         .chunks_exact(frame_bytes)
                         .map(|frame| PyBytes::new(py, frame))
                         .collect::<Vec<_>>(),
@@ -411,8 +416,9 @@ impl Resampler {
         with_samples(block, layout, encoding, |samples| {
             let mut held = self.lock(py);
             let stream: &mut Stream = &mut held; // a guard must not change threads, and what is detached might
-            let bytes = stream.filter.outputs(samples.samples()) * SAMPLE_BYTES;
-            new_bytes(py, bytes, |pcm| {
+            let outputs = stream.filter.outputs(samples.samples());
+            // more than there can be, at the saturation
+            new_bytes(py, outputs.saturating_mul(SAMPLE_BYTES), |pcm| {
                 let mut feed = || stream.defects += stream.filter.feed(samples, pcm);
                 if samples.samples() < LONG_BLOCK {
                     feed();

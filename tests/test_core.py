@@ -277,6 +277,23 @@ def test_a_broadcast_block():
     assert everything(AudioEncoder(), [block]) == np.full(500, 16_384, "<i2").tobytes()
 
 
+@pytest.mark.parametrize(
+    ("take", "samples"),
+    [
+        (AudioEncoder(16_000, 320).encode, 2**60),
+        (AudioEncoder(16_000, 320).encode, 2**62),  # the frames have more bytes than an object can have
+        (AudioEncoder(16_000, 1).encode, 2**62),  # and here more than a number of 64 bits
+        (_core.Resampler(16_000, 16_000).feed, 2**60),
+        (_core.Resampler(8_000, 16_000).feed, 2**62 + 28),  # as few as 18 more than that
+    ],
+)
+def test_what_does_not_fit_into_memory_is_a_memory_error(take, samples):
+    """What is broadcast, or mapped from a file, may be longer than that."""
+    with pytest.raises(MemoryError):
+        take(np.broadcast_to(np.int8(0), (samples,)))
+    take(b"\0\0")
+
+
 # --- chunks ---------------------------------------------------------------------------------------------------------
 
 

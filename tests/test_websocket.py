@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, takewhile
@@ -528,6 +529,31 @@ def test_bad_buffers_are_refused_and_change_nothing(buffer, size, error, words):
     with pytest.raises(error, match=words):
         reader.feed(buffer, size)
     assert reader.feed(stream[3:], 4) == [b"Hello"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a class in Python has no buffer (PEP 688)")
+def test_a_buffer_that_feeds_the_reader_itself():
+    """When it is lent and when it is given back; a reader that held its lock meanwhile would wait for itself."""
+    reader = FrameReader(100)
+    before, itself, after = (frame(TEXT, text) for text in (b"before", b"itself", b"after"))
+    found = []
+
+    class Meddling:
+        def __buffer__(self, flags):
+            found.extend(reader.feed(before, len(before)))
+            return memoryview(itself)
+
+        def __release_buffer__(self, view):
+            found.extend(reader.feed(after, len(after)))
+
+    def feed():
+        items = reader.feed(Meddling(), len(itself))
+        found.append(items)
+
+    thread = threading.Thread(target=feed, daemon=True)
+    thread.start()
+    thread.join(timeout=20)
+    assert found == [b"before", b"after", [b"itself"]]
 
 
 def test_what_a_reader_gives_is_opaque_and_final():

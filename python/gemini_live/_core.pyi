@@ -43,7 +43,7 @@ class AudioEncoder:
 
     The part of a block that does not fill a chunk is carried over to the next block. Blocks of another rate go through
     a `Resampler`; those of 16 kHz ``int16`` mono go out as they are, bit for bit. Safe to share between threads; each
-    call is atomic, and with three seconds or more it lets other threads run meanwhile.
+    call is atomic, and `encode` lets other threads run meanwhile if a block has 48,000 samples or more.
 
     Args:
         rate_hz: samples per second of the blocks, 8,000 to 192,000.
@@ -108,12 +108,15 @@ class AudioEncoder:
         Raises:
             BufferError: ``out`` is read-only, not contiguous bytes, too small, or shares memory with ``block``; the
                 block was then not taken.
-            TypeError, ValueError: as from `encode`; a TypeError also if ``out`` is not a buffer.
+            TypeError, ValueError, OSError: as from `encode`; a TypeError also if ``out`` is not a buffer.
         """
     def flush(self) -> bytes | None:
         """Return the frame of all that is pending, or ``None`` if nothing is, and start anew.
 
         It holds ``pending_samples``, which may be up to 3 ms more than a chunk.
+
+        Raises:
+            OSError: as from `encode`; everything is then as it was.
         """
 
 @final
@@ -124,7 +127,7 @@ class Resampler:
     after the first sample. With ``f`` half the lower rate, it is flat within 0.1 dB to 7/8 of ``f`` (from 16 kHz on;
     to 3.28 kHz at 8 kHz) and at least 80 dB down from ``f`` on. Between equal rates the samples pass through as they
     are. The result is the same, bit for bit, however the stream is cut into blocks. Safe to share between threads;
-    each call is atomic, and with a second of samples or more it lets other threads run meanwhile.
+    each call is atomic, and `feed` lets other threads run meanwhile if a block has 48,000 samples or more.
 
     Args:
         rate_in_hz: samples per second of the blocks, 8,000 to 192,000.
@@ -175,6 +178,7 @@ def encode_video(image: Buffer, mime_type: str, /) -> bytes:
     Raises:
         TypeError: not a buffer of bytes in one dimension (pixels are to be encoded first).
         ValueError: an empty image or an impossible MIME type.
+        OSError: the operating system gives no random numbers to mask with.
     """
 
 def encode_frame(opcode: int, payload: Buffer, /) -> bytes:

@@ -8,10 +8,10 @@ use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
 
 use super::Count;
-use crate::buffer::{append_bytes, new_bytes, with_bytes};
+use crate::buffer::{append_bytes, new_bytes, viewed, with_bytes};
 use crate::mask;
 use crate::websocket::{self, Item, Parser};
 
@@ -122,6 +122,15 @@ impl FrameReader {
     #[pyo3(signature = (buffer, size, /))]
     fn feed<'py>(&self, buffer: &Bound<'py, PyAny>, size: usize) -> PyResult<Bound<'py, PyList>> {
         let py = buffer.py();
+        // A class in Python may lend its memory (PEP 688), by code that may come here: so it is borrowed before the lock
+        // is taken, and given back after that. What a connection has is a `memoryview`, which runs no such code.
+        let view;
+        let lent = if buffer.is_exact_instance_of::<PyMemoryView>() {
+            buffer
+        } else {
+            view = viewed(buffer)?;
+            &view
+        };
         let mut items = Vec::<Bound<'py, PyAny>>::new();
         {
             let mut parser = self
@@ -132,7 +141,7 @@ impl FrameReader {
             if unread.is_empty() {
                 *unread = ROOM.take();
             }
-            append_bytes(buffer, size, unread)?;
+            append_bytes(lent, buffer, size, unread)?;
             while let Some(item) = parser.next() {
                 items.push(match item {
                     Item::Message(message) => PyBytes::new(py, message).into_any(),
