@@ -8,6 +8,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,6 +58,17 @@ class Redaction:
     def __init__(self, *, by_hash: bool) -> None:
         self._by_hash = by_hash
         self._pseudonyms: dict[str, str] = {}
+
+    def read(self, raw: bytes) -> dict[str, Any] | str:
+        """A message as it may be written down; its `digest`, if it cannot be searched for what must not be.
+
+        That is what is no JSON object, and one that is nested too deep. Whole it is not written even so: half of what
+        is no sound JSON may be understood by others, and a handle is as good there.
+        """
+        try:
+            return self.redact(msgspec.json.decode(raw, type=dict[str, Any]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return digest(raw)
 
     def redact(self, message: dict[str, Any]) -> dict[str, Any]:
         """A message as it may be written down, made of this one, which is used up.
