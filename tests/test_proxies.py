@@ -355,3 +355,5 @@ def test_a_configuration_shows_no_secret():
     assert repr(config) == "TransportConfig(ping_after_s=5.0, headers=['x-key'], proxy='http://…@h:1')"
     assert config.__rich_repr__() == [("ping_after_s", 5.0), ("headers", ["x-key"]), ("proxy", "http://…@h:1")]
     assert repr(TransportConfig()) == "TransportConfig()"
+    read_from_a_file = f"{PASSWORD}\n"  # the URL is good all the same: its parsers leave line ends out
+    assert repr(TransportConfig(proxy=f"http://me:{read_from_a_file}@h:1")) == "TransportConfig(proxy='http://…@h:1')"
