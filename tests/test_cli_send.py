@@ -186,6 +186,15 @@ def test_nor_does_a_message_that_is_not_understood(capsys, heard, shown):
     assert json.loads(out.splitlines()[-1])["raw"] == shown
 
 
+@pytest.mark.parametrize("key", ["AIza-mine", "auth_tokens/mine", "ya29." + 300 * "mine"])
+def test_a_key_in_the_place_of_its_file_is_not_repeated(key, capsys):
+    code, out, err = run(capsys, "send", "--text", "x", "--key-file", key)
+    assert code == 6
+    assert "mine" not in out + err
+    code, out, err = run(capsys, "doctor", "--headless", "--endpoint", "ws://127.0.0.1:1", "--key-file", key)
+    assert "mine" not in out + err
+
+
 def test_a_lost_connection_is_told(tmp_path, capsys):
     faults = emulator.Faults(cut_at_speech=1, connections=1)
     with served(faults=faults) as emu:
@@ -504,7 +513,7 @@ def test_a_model_that_does_not_exist(capsys):
         (["--model", "\udcff"], 2, "--model is not UTF-8; "),
         (["--ca-file", "none.pem"], 6, "cannot read none.pem: No such file"),
         (["--ca-file", "junk.pem"], 6, "junk.pem holds no certificate; --ca-file takes PEM"),
-        (["--key-file", "none"], 6, "cannot read the key from none: No such file"),
+        (["--key-file", "none"], 6, "cannot read the file of --key-file: No such file"),
         (["--key-file", "empty"], 4, "there is no key in empty; put nothing but the key into it"),
         (["--key-file", "two"], 4, "holds characters that no header may carry"),
     ],

@@ -138,8 +138,13 @@ def credential_from(key_file: str | None, endpoint: Endpoint) -> Auth:
 def _read_key(key_file: str) -> str:
     try:
         text = sys.stdin.read() if key_file == "-" else Path(key_file).read_text("utf-8")
-    except OSError as error:
+    except (PermissionError, IsADirectoryError) as error:
         raise CommandError(f"cannot read the key from {key_file}: {error.strerror}", Exit.FILE) from None
+    except OSError as error:  # what is no file's name is not repeated: it may be the key
+        raise CommandError(
+            f"cannot read the file of --key-file: {error.strerror}; it takes the name of a file with the key in it",
+            Exit.FILE,
+        ) from None
     except UnicodeDecodeError:
         raise CommandError(f"{key_file} holds no key but binary data", Exit.CREDENTIALS) from None
     if not text.strip():
