@@ -58,6 +58,21 @@ def test_a_credential_of_a_tool_is_left_out_wherever_it_stands(kind, name, path,
     assert kept[kind]["model"] == "m"
 
 
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://mcp.example/sse?apiKey=made-up", "https://mcp.example/sse"),
+        ("https://me:made-up@mcp.example:1/sse#made-up", "https://mcp.example:1/sse"),
+        ("https://[made-up/", "…"),
+        ("is that so? yes", "is that so? yes"),
+    ],
+)
+def test_a_url_of_a_tool_is_kept_as_far_as_it_says_where_it_goes(url, kept):
+    tools = [{"mcpServers": [{"name": "n", "streamableHttpTransport": {"url": url}}]}]
+    (server,) = redacted({"setup": {"tools": tools}})["setup"]["tools"][0]["mcpServers"]
+    assert server == {"name": "n", "streamableHttpTransport": {"url": kept}}
+
+
 def test_what_functions_declare_and_take_is_no_credential():
     tools = [{"functionDeclarations": [{"name": "f", "parameters": {"properties": {"headers": {"type": "STRING"}}}}]}]
     call = {"toolCall": {"functionCalls": [{"id": "1", "name": "f", "args": {"headers": "word"}}]}}

@@ -111,6 +111,8 @@ def _without_credentials(tools: object) -> object:
     """The service's own tools without what they prove themselves with; declared functions are left as they are."""
     if isinstance(tools, list):
         return [_without_credentials(one) for one in cast("list[object]", tools)]
+    if isinstance(tools, str):
+        return _without_proof(tools)
     if not isinstance(tools, dict):
         return tools
     clean: dict[str, object] = {}
@@ -121,6 +123,16 @@ def _without_credentials(tools: object) -> object:
         else:
             clean[name] = value if plain == "functiondeclarations" else _without_credentials(value)
     return clean
+
+
+def _without_proof(text: str) -> str:
+    """The URL of an MCP server, say, whose key stands in its query as often as in a header; any other text as it is."""
+    if "://" not in text:
+        return text
+    try:
+        return without_query(text)
+    except ValueError:
+        return "…"
 
 
 def _hashed(value: object) -> object:
