@@ -90,6 +90,17 @@ def test_the_consent_to_a_voice_is_left_out(name):
         assert '"signature": "…"' in kept
 
 
+@pytest.mark.parametrize("name", ["voiceSampleAudio", "consent_audio", "imageData", "image_data"])
+@pytest.mark.parametrize("beside", [{}, {"mimeType": "audio/wav"}, {"image_mime_type": "image/png"}])
+def test_the_sounds_and_pictures_of_a_setup_are_hashed_whether_or_not_their_kind_is_said(name, beside):
+    data = base64.b64encode(b"a voice").decode()
+    (inner,) = redacted({"setup": {"any": [{name: data, **beside}]}}, by_hash=True)["setup"]["any"]
+    assert inner == {name: inner[name], **beside}
+    assert inner[name].endswith(":7")
+    answer = {"toolResponse": {"functionResponses": [{"response": {name: "a word"}}]}}
+    assert redacted(answer, by_hash=True) == answer
+
+
 @given(data=st.binary(min_size=1, max_size=99), beside=json_values)
 def test_bytes_become_their_hash_whatever_the_alphabet_and_words_do_not(data, beside):
     forms = {base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode().rstrip("=")}

@@ -17,11 +17,12 @@ __all__ = ["Redaction", "digest", "without_query"]
 
 # Fields of the service's own tools (googleMaps, mcpServers, exaAiSearch …) that hold credentials.
 _CREDENTIALS: Final = frozenset({"apikey", "apikeystring", "apikeyconfig", "authconfig", "authorization", "headers"})
-# The fields that hold bytes beside a MIME type: of blobs, of a replicated voice, and of an avatar.
-_MIME_TYPES: Final = frozenset({"mimeType", "mime_type", "imageMimeType", "image_mime_type"})
-_DATA: Final = frozenset(
+# A blob: bytes beside a MIME type.
+_MIME_TYPES: Final = frozenset({"mimeType", "mime_type"})
+_DATA: Final = frozenset({"data"})
+# The bytes of a setup, of a replicated voice and of an avatar, whose MIME types may be left out.
+_DATA_OF_SETUP: Final = frozenset(
     {
-        "data",
         "voiceSampleAudio",
         "voice_sample_audio",
         "consentAudio",
@@ -88,7 +89,11 @@ class Redaction:
                 message[kind]["tools"] = _without_credentials(message[kind]["tools"])
         for kind in ("setup", "setupComplete", "setup_complete"):
             _hide_signature(message.get(kind))
-        return cast("dict[str, Any]", _hashed(message)) if self._by_hash else message
+        if not self._by_hash:
+            return message
+        return {
+            kind: _hashed(part, _DATA_OF_SETUP if kind == "setup" else frozenset()) for kind, part in message.items()
+        }
 
     def _hide_handle(self, fields: dict[str, Any]) -> None:
         for name in ("handle", "newHandle", "new_handle"):
@@ -135,16 +140,16 @@ def _without_proof(text: str) -> str:
         return "…"
 
 
-def _hashed(value: object) -> object:
-    """The same with the data of every blob, ``{mimeType, data}`` or likewise, replaced by its hash."""
+def _hashed(value: object, names: frozenset[str]) -> object:
+    """The same with the data of every blob, ``{mimeType, data}``, and of these names replaced by its hash."""
     if isinstance(value, list):
-        return [_hashed(item) for item in cast("list[object]", value)]
+        return [_hashed(item, names) for item in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
     fields = cast("Mapping[str, object]", value)
-    data = _DATA if _MIME_TYPES & fields.keys() else frozenset[str]()
+    data = names | _DATA if _MIME_TYPES & fields.keys() else names
     return {
-        name: _hash(inner) if name in data and isinstance(inner, str) else _hashed(inner)
+        name: _hash(inner) if name in data and isinstance(inner, str) else _hashed(inner, names)
         for name, inner in fields.items()
     }
 
