@@ -270,6 +270,8 @@ def _failure_of(error: Exception) -> Failure:
             words = os.strerror(number).lower() if number else words_of(error.os_error)
             host = f"[{error.host}]" if ":" in error.host else error.host
             return Failure(kind=CloseKind.NETWORK, reason=f"{host}:{error.port}: {words}")
+        case aiohttp.ServerDisconnectedError():  # its words may be half an answer, with its cookies
+            return Failure(kind=CloseKind.NETWORK, reason="the connection was closed before the answer was there")
         case aiohttp.InvalidURL() | ValueError():
             return Failure(kind=CloseKind.SETUP, reason="not a URL that can be dialled")
         case ssl.SSLError():
