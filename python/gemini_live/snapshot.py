@@ -1,7 +1,8 @@
 """A session packed up for another process: what the service calls it, and what it still has to say.
 
 A snapshot opens the conversation to whoever has it together with a credential, so keep it as one keeps a session
-cookie; its ``repr`` does not show the handle. It holds no credential.
+cookie; its ``repr`` does not show the handle. It holds no credential of the client's own; what a tool of the service
+proves itself with is in it where an update of the tools is still unsent.
 """
 
 from __future__ import annotations
