@@ -585,6 +585,17 @@ async def test_an_address_is_shown_without_its_headers():
     assert "x-goog-api-key" in repr(address)
 
 
+async def test_a_gateways_url_is_shown_without_its_query():
+    endpoint = Custom(f"wss://h.test/live?tenant={SECRET}")
+    address = await resolve(endpoint, NoAuth())
+    assert address.url.endswith(SECRET)
+    assert repr(endpoint) == str(endpoint) == "Custom(base_url='wss://h.test/live?…')"
+    assert repr(address) == "Address(url='wss://h.test/live?…', headers=[])"
+    assert repr(Custom("wss://h.test/live")) == "Custom(base_url='wss://h.test/live')"
+    pretty = pytest.importorskip("rich.pretty")
+    assert SECRET not in pretty.pretty_repr([endpoint, address], max_width=200)
+
+
 async def test_rich_shows_no_more():
     """It has a protocol of its own for what to print, also for the locals of a traceback."""
     pretty = pytest.importorskip("rich.pretty")

@@ -110,10 +110,11 @@ def test_what_is_no_time(text, capsys):
 @pytest.mark.parametrize("option", ["--key=AIza-mine", "--key AIza-mine", "--api-key AIza-mine"])
 @pytest.mark.parametrize("command", ["send --text x", "record --text x", "doctor"])
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(command, option, capsys):
-    assert main([*command.split(), *option.split()]) == 2
-    out, err = capsys.readouterr()
-    assert "AIza-mine" not in out + err
-    assert "everybody on this machine could read it there; put it into the environment as GEMINI_API_KEY" in err
+    for arguments in ([*command.split(), *option.split()], [*option.split(), *command.split()]):
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert "AIza-mine" not in out + err
+        assert "everybody on this machine could read it there; put it into the environment as GEMINI_API_KEY" in err
 
 
 @pytest.mark.parametrize(

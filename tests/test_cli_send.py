@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,8 @@ import pytest
 
 import emulator_client
 from command_line import COMMAND, JPEG, PNG, RATE_HZ, closed_port, in_terminal, run, served, tone, wav
-from gemini_live import emulator
+from gemini_live import codec, emulator
+from gemini_live.cli.display import JsonLines
 
 no_errors_inside = emulator_client.no_errors_inside
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
@@ -159,6 +161,38 @@ def test_json_lines_say_everything_but_secrets(tmp_path, capsys):
     assert summary["answer_s"] == pytest.approx(sum(event["duration_s"] for event in audio), abs=0.001)
     usage = next(event for event in events if event["event"] == "Usage")
     assert {"modality", "token_count"} == {*usage["prompt_tokens_details"][0]}
+
+
+@pytest.mark.parametrize(
+    ("heard", "shown"),
+    [
+        (
+            b'{"sessionResumptionUpdate": {"newHandle": "made-up", "new": 1}}',
+            '{"sessionResumptionUpdate":{"newHandle":"handle-1","new":1}}',
+        ),
+        (
+            b'{"setupComplete": {"voiceConsentSignature": {"signature": "made-up"}, "new": 1}}',
+            '{"setupComplete":{"voiceConsentSignature":{"signature":"…"},"new":1}}',
+        ),
+        (b"made-up", f"sha256:{hashlib.sha256(b'made-up').hexdigest()}:7"),
+    ],
+)
+def test_nor_does_a_message_that_is_not_understood(capsys, heard, shown):
+    lines = JsonLines()
+    for event in codec.decode(heard):
+        lines.event(event)
+    out = capsys.readouterr().out
+    assert "made-up" not in out
+    assert json.loads(out.splitlines()[-1])["raw"] == shown
+
+
+@pytest.mark.parametrize("key", ["AIza-mine", "auth_tokens/mine", "ya29." + 300 * "mine"])
+def test_a_key_in_the_place_of_its_file_is_not_repeated(key, capsys):
+    code, out, err = run(capsys, "send", "--text", "x", "--key-file", key)
+    assert code == 6
+    assert "mine" not in out + err
+    code, out, err = run(capsys, "doctor", "--headless", "--endpoint", "ws://127.0.0.1:1", "--key-file", key)
+    assert "mine" not in out + err
 
 
 def test_a_lost_connection_is_told(tmp_path, capsys):
@@ -479,7 +513,7 @@ def test_a_model_that_does_not_exist(capsys):
         (["--model", "\udcff"], 2, "--model is not UTF-8; "),
         (["--ca-file", "none.pem"], 6, "cannot read none.pem: No such file"),
         (["--ca-file", "junk.pem"], 6, "junk.pem holds no certificate; --ca-file takes PEM"),
-        (["--key-file", "none"], 6, "cannot read the key from none: No such file"),
+        (["--key-file", "none"], 6, "cannot read the file of --key-file: No such file"),
         (["--key-file", "empty"], 4, "there is no key in empty; put nothing but the key into it"),
         (["--key-file", "two"], 4, "holds characters that no header may carry"),
     ],

@@ -205,3 +205,26 @@ def test_a_close_is_described_in_one_line(closed, line):
 def test_a_description_is_one_line_whatever_the_reason():
     closed = Closed(kind=CloseKind.SERVER, reason="\x0b\x1c\u2028\x85 \n.", hint="a hint")
     assert len(closed.describe().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (events.SessionResumption(handle="secret", resumable=True), "SessionResumption(handle=…, resumable=True)"),
+        (
+            events.SessionResumption(handle=None, last_consumed_client_message_index=7),
+            "SessionResumption(handle=None, resumable=False, last_consumed_client_message_index=7)",
+        ),
+        (events.SetupComplete(voice_consent_signature="secret"), "SetupComplete(voice_consent_signature=…)"),
+        (events.SetupComplete(session_id="s"), "SetupComplete(session_id='s')"),
+        (
+            events.Unknown(raw=b'{"sessionResumptionUpdate":{"newHandle":"secret","new":1}}', fields=("new",)),
+            "Unknown(raw=<58 bytes>, fields=('new',))",
+        ),
+        (ModelAudio(data=b"secret"), "ModelAudio(data=<6 bytes>, rate_hz=24000)"),
+    ],
+)
+def test_what_opens_a_door_and_what_is_said_aloud_is_not_shown(event, shown):
+    assert repr(event) == shown
+    pretty = pytest.importorskip("rich.pretty")  # which has a protocol of its own for what to print
+    assert pretty.pretty_repr(event, max_width=200) == shown

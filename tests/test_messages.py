@@ -201,3 +201,17 @@ def test_an_unknown_field_of_the_service_does_no_harm():
 def test_a_blob_does_not_print_its_bytes():
     assert repr(Blob(mime_type="m", data=b"secret")) == "Blob(mime_type='m', data=<6 bytes>)"
     assert repr(Blob(mime_type="m", data=b"", display_name="n")).endswith(", display_name='n')")
+
+
+def test_a_context_update_does_not_print_what_its_tools_prove_themselves_with():
+    update = ContextUpdate(tools={"tools": [{"googleMaps": {"authConfig": {"apiKey": "secret"}}}]})
+    assert repr(update) == "ContextUpdate(tools=…)"
+    assert repr(ContextUpdate(tools={})) == "ContextUpdate(tools={})"
+
+
+def test_rich_prints_no_more():
+    """It has a protocol of its own for what to print, also for the locals of a traceback."""
+    pretty = pytest.importorskip("rich.pretty")
+    update = ContextUpdate(tools={"tools": [{"mcpServers": [{"headers": {"a": "secret"}}]}]})
+    for message in (Blob(mime_type="m", data=b"secret"), update):
+        assert pretty.pretty_repr(message) == repr(message)

@@ -331,3 +331,23 @@ async def test_a_wrong_key():
     async with emulator.Emulator(compress_time=True, api_key="another") as emu:
         with pytest.raises(TokenRefused, match="API key not valid"):
             await mint_token(auth=KEY, endpoint=emu.url)
+
+
+def frames_of_ours(error):
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    found = [frame for frame in told.stack if "gemini_live" in frame.filename]
+    assert found
+    return " ".join(f"{name}={shown}" for frame in found for name, shown in (frame.locals or {}).items())
+
+
+async def test_local_variables_of_ours_show_no_key():
+    """Those of a traceback, which `rich` and services that collect errors print."""
+    given = {"auth": KEY, "endpoint": "ws://127.0.0.1:1", "transport": {"headers": {"x-tenant": KEY}}}
+    with pytest.raises(TokenError) as unreachable:
+        await mint_token("gemini-3.8-live", **given)
+    with pytest.raises(ConfigError) as wrong_lock:
+        token_provider("gemini-3.8-live", lock=["no such field"], **given)
+    with pytest.raises(ConfigError) as wrong_setup:
+        live.connect({"model": "gemini-3.8-live", "no such field": 1}, **given)
+    for caught in (unreachable, wrong_lock, wrong_setup):
+        assert KEY not in frames_of_ours(caught.value)

@@ -345,6 +345,34 @@ def test_what_the_socks_library_is_told(proxy, spoken_to):
     assert TransportConfig(proxy=proxy).proxy == proxy
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy.invalid:1", "https://proxy.invalid:1", "socks5://proxy.invalid:1"])
+@pytest.mark.parametrize("from_environment", [False, True])
+async def test_a_credential_goes_to_no_proxy_in_the_clear(proxy, from_environment, monkeypatch):
+    """What goes to this machine without TLS is another one's to read, if a proxy elsewhere is to bring it there."""
+    if proxy.startswith("socks"):
+        pytest.importorskip("aiohttp_socks", reason="aiohttp-socks is not installed")
+    config = TransportConfig()
+    if from_environment:
+        monkeypatch.setenv("WS_PROXY", proxy)
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.delenv("no_proxy", raising=False)
+    else:
+        config = TransportConfig(proxy=proxy)
+    unencrypted = "a credential would travel unencrypted through the proxy proxy.invalid"
+    with pytest.raises(live.SetupError, match=unencrypted):
+        await live.connect("m", endpoint="ws://127.0.0.1:1", auth="key", transport=config)
+    if not from_environment:  # HTTP_PROXY is not followed to this machine
+        with pytest.raises(live.TokenError, match=unencrypted):
+            await live.mint_token(auth="key", endpoint="ws://127.0.0.1:1", transport=config)
+
+
+async def test_a_credential_may_go_to_a_proxy_of_this_machine_in_the_clear():
+    config = TransportConfig(proxy="http://localhost:1")
+    with pytest.raises(live.ConnectError) as caught:
+        await live.connect("m", endpoint="ws://127.0.0.1:1", auth="key", transport=config)
+    assert caught.value.closed.kind is CloseKind.NETWORK
+
+
 def test_a_proxy_of_the_environment_shows_no_secret():
     found = EnvironmentProxy(f"http://me:{PASSWORD}@h:1", "HTTPS_PROXY")
     assert repr(found) == "EnvironmentProxy(url='http://…@h:1', source='HTTPS_PROXY')"
@@ -355,3 +383,5 @@ def test_a_configuration_shows_no_secret():
     assert repr(config) == "TransportConfig(ping_after_s=5.0, headers=['x-key'], proxy='http://…@h:1')"
     assert config.__rich_repr__() == [("ping_after_s", 5.0), ("headers", ["x-key"]), ("proxy", "http://…@h:1")]
     assert repr(TransportConfig()) == "TransportConfig()"
+    read_from_a_file = f"{PASSWORD}\n"  # the URL is good all the same: its parsers leave line ends out
+    assert repr(TransportConfig(proxy=f"http://me:{read_from_a_file}@h:1")) == "TransportConfig(proxy='http://…@h:1')"

@@ -55,6 +55,8 @@ NOT_FOR_USERS = {
         "ContextUpdate",
         "RealtimeInput",
         "ToolResponse",
+        "Discreet",  # how structs keep what no log may show
+        "Shown",
         "Scheduling",  # an alias, for annotations
         "Wire",  # the base of the structs
     },

@@ -91,7 +91,7 @@ async def test_every_frame_with_time_and_direction(network, file):
     ]
     assert frames[4].data == {"realtimeInput": {"text": "Hello"}}
     assert frames[5].data == frames[6].data == base64.b64encode(b"1").decode()
-    assert frames[8].data == base64.b64encode(b"not JSON").decode()
+    assert frames[8].data == f"sha256:{hashlib.sha256(b'not JSON').hexdigest()}:8"
     assert (frames[9].code, frames[10].code) == (1000, 1000)
     times = [frame.time_s for frame in frames]
     assert times == sorted(times)
@@ -298,6 +298,30 @@ async def test_what_is_too_deep_to_be_looked_through_is_not_written(network, fil
     assert base64.b64encode(b"made-up-secret").decode()[3:-4] not in text
     assert base64.b64encode(b"..made-up-secret").decode()[3:-4] not in text
     assert base64.b64encode(b".made-up-secret").decode()[3:-4] not in text
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        b'{"sessionResumptionUpdate":{"newHandle":"made-up","resumable":true},"new":1e999}',
+        b'{"sessionResumptionUpdate":{"newHandle":"made-up","resumable":true},"new":"\xff"}',
+        b'{"sessionResumptionUpdate":{"newHandle":"made-up","resumable":true},"new":"\\ud800"}',
+        b'{"sessionResumptionUpdate":{"newHandle":"made-up","resumable":true}}}',
+        b'[{"sessionResumptionUpdate":{"newHandle":"made-up","resumable":true}}]',
+    ],
+)
+async def test_what_is_no_sound_json_is_not_written_with_what_it_holds(network, file, heard):
+    """Some of it is understood all the same: the session resumes with the first handle."""
+    assert (await record(file, network, heard))[-1] == f"sha256:{hashlib.sha256(heard).hexdigest()}:{len(heard)}"
+
+
+async def test_a_raw_message_that_json_takes_and_msgspec_does_not(network, file):
+    raw = '{"contextUpdate":{"tools":[{"googleMaps":{"authConfig":"made-up"}}],"new":1e999}}'
+    async with connect(file) as session:
+        await session.send_raw(raw)
+        await session.send_text("x")
+    said = [frame.data for frame in live.read_recording(file).frames if frame.direction == ">" and frame.kind == "text"]
+    assert said[1] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}:{len(raw)}"
 
 
 async def test_whatever_comes_can_be_written(network, file):

@@ -58,6 +58,21 @@ def test_a_credential_of_a_tool_is_left_out_wherever_it_stands(kind, name, path,
     assert kept[kind]["model"] == "m"
 
 
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://mcp.example/sse?apiKey=made-up", "https://mcp.example/sse"),
+        ("https://me:made-up@mcp.example:1/sse#made-up", "https://mcp.example:1/sse"),
+        ("https://[made-up/", "…"),
+        ("is that so? yes", "is that so? yes"),
+    ],
+)
+def test_a_url_of_a_tool_is_kept_as_far_as_it_says_where_it_goes(url, kept):
+    tools = [{"mcpServers": [{"name": "n", "streamableHttpTransport": {"url": url}}]}]
+    (server,) = redacted({"setup": {"tools": tools}})["setup"]["tools"][0]["mcpServers"]
+    assert server == {"name": "n", "streamableHttpTransport": {"url": kept}}
+
+
 def test_what_functions_declare_and_take_is_no_credential():
     tools = [{"functionDeclarations": [{"name": "f", "parameters": {"properties": {"headers": {"type": "STRING"}}}}]}]
     call = {"toolCall": {"functionCalls": [{"id": "1", "name": "f", "args": {"headers": "word"}}]}}
@@ -73,6 +88,17 @@ def test_the_consent_to_a_voice_is_left_out(name):
         kept = json.dumps(redacted(message), ensure_ascii=False)
         assert HIDDEN not in kept
         assert '"signature": "…"' in kept
+
+
+@pytest.mark.parametrize("name", ["voiceSampleAudio", "consent_audio", "imageData", "image_data"])
+@pytest.mark.parametrize("beside", [{}, {"mimeType": "audio/wav"}, {"image_mime_type": "image/png"}])
+def test_the_sounds_and_pictures_of_a_setup_are_hashed_whether_or_not_their_kind_is_said(name, beside):
+    data = base64.b64encode(b"a voice").decode()
+    (inner,) = redacted({"setup": {"any": [{name: data, **beside}]}}, by_hash=True)["setup"]["any"]
+    assert inner == {name: inner[name], **beside}
+    assert inner[name].endswith(":7")
+    answer = {"toolResponse": {"functionResponses": [{"response": {name: "a word"}}]}}
+    assert redacted(answer, by_hash=True) == answer
 
 
 @given(data=st.binary(min_size=1, max_size=99), beside=json_values)

@@ -237,3 +237,28 @@ def test_it_cannot_be_changed_and_takes_names_only(kind):
     assert kind.__struct_config__.frozen
     with pytest.raises(TypeError):
         kind("x")
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        (SessionResumptionConfig(handle="secret"), "SessionResumptionConfig(handle=…)"),
+        (SessionResumptionConfig(transparent=True), "SessionResumptionConfig(transparent=True)"),
+        (setup_message.VoiceConsentSignature(signature="secret"), "VoiceConsentSignature(signature=…)"),
+        (
+            setup_message.ReplicatedVoiceConfig(mime_type="audio/wav", consent_audio=b"secret"),
+            "ReplicatedVoiceConfig(mime_type='audio/wav', consent_audio=<6 bytes>)",
+        ),
+        (setup_message.CustomizedAvatar(image_data=b"secret"), "CustomizedAvatar(image_data=<6 bytes>)"),
+        (
+            Tool(google_search={}, google_maps={"authConfig": {"apiKeyConfig": {"apiKeyString": "secret"}}}),
+            "Tool(google_search={}, google_maps=…)",
+        ),
+        (Tool(mcp_servers=[{"streamableHttpTransport": {"headers": {"a": "secret"}}}]), "Tool(mcp_servers=…)"),
+        (Tool(google_maps={}), "Tool(google_maps={})"),
+    ],
+)
+def test_what_opens_a_door_is_not_shown(part, shown):
+    assert repr(part) == shown
+    pretty = pytest.importorskip("rich.pretty")  # which has a protocol of its own for what to print
+    assert pretty.pretty_repr(part, max_width=200) == shown

@@ -244,6 +244,8 @@ def test_packing_keeps_everything_and_the_repr_shows_no_handle():
     original = snapshot()
     assert live.Snapshot.from_json(original.to_json()).to_json() == original.to_json()
     assert "sk-handle" not in repr(original)
+    pretty = pytest.importorskip("rich.pretty")  # which has a protocol of its own for what to print
+    assert pretty.pretty_repr(original, max_width=200) == repr(original)
 
 
 async def test_a_handle_that_the_service_has_forgotten_is_a_setup_error(server):

@@ -490,6 +490,20 @@ async def test_a_redirect_is_not_followed_with_the_credential_in_hand():
     assert SECRET not in repr(caught.value.__context__)
 
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: made-up\r\nUpgrade: webs"])
+async def test_half_an_answer_is_not_repeated(answer):
+    """aiohttp's words for it are all of the half, with its cookies."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with tcp_server(serve) as port:
+        failure = await failed(f"ws://127.0.0.1:{port}/")
+    assert failure.kind is CloseKind.NETWORK
+    assert failure.reason == "the connection was closed before the answer was there"
+
+
 async def test_a_port_that_nobody_listens_at():
     async with tcp_server(read_for_ever) as port:
         pass

@@ -275,9 +275,21 @@ class Custom(msgspec.Struct, frozen=True):
         """The URL to dial."""
         return self.base_url
 
+    def __repr__(self) -> str:
+        return f"Custom(base_url={_without_values(self.base_url)!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Keep `rich` from showing what the ``repr`` does not."""
+        return [("base_url", _without_values(self.base_url))]
+
 
 Endpoint: TypeAlias = GeminiApi | VertexAi | Custom
 """Where the service is dialled."""
+
+
+def _without_values(url: object) -> object:
+    """A URL as it may be shown: a gateway may know who asks by what stands behind the ``?``."""
+    return re.sub(r"\?.+", "?…", url, flags=re.DOTALL) if isinstance(url, str) else url
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -287,11 +299,11 @@ class Address(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
 
     def __repr__(self) -> str:
-        return f"Address(url={self.url!r}, headers={sorted(self.headers)})"
+        return f"Address(url={_without_values(self.url)!r}, headers={sorted(self.headers)})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Keep `rich` from showing the headers."""
-        return [("url", self.url), ("headers", sorted(self.headers))]
+        """Keep `rich` from showing what the ``repr`` does not."""
+        return [("url", _without_values(self.url)), ("headers", sorted(self.headers))]
 
 
 def endpoint_from(given: Endpoint | str | None) -> Endpoint:

@@ -88,7 +88,7 @@ class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    return re.sub("//.*@", "//…@", url)
+    return re.sub("//.*@", "//…@", url, flags=re.DOTALL)
 
 
 def _is_proxy(url: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from gemini_live.messages import FunctionCall, Part, Wire
+from gemini_live.messages import Discreet, FunctionCall, Part, Shown, Wire
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,7 +192,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 # --- from the service ------------------------------------------------------------------------------------------------
 
 
-class SetupComplete(Event, frozen=True, kw_only=True):
+class SetupComplete(Discreet, Event, frozen=True, kw_only=True):
     """A connection is usable. Vertex AI names the session.
 
     Attributes:
@@ -203,8 +203,10 @@ class SetupComplete(Event, frozen=True, kw_only=True):
     session_id: str | None = None
     voice_consent_signature: str | None = None
 
+    _discreet = frozenset({"voice_consent_signature"})
 
-class ModelAudio(Event, frozen=True, kw_only=True, gc=False):  # bytes and numbers can be no part of a cycle
+
+class ModelAudio(Discreet, Event, frozen=True, kw_only=True, gc=False):  # bytes and numbers can be no part of a cycle
     """A piece of the answer: 16-bit little-endian mono PCM, usually 24 kHz and faster than real time.
 
     Attributes:
@@ -219,9 +221,9 @@ class ModelAudio(Event, frozen=True, kw_only=True, gc=False):  # bytes and numbe
     turn: int = 0
     sequence: int = 0
 
-    def __repr__(self) -> str:
-        place = f", turn={self.turn}, sequence={self.sequence}" if self.turn else ""
-        return f"ModelAudio(data=<{len(self.data)} bytes>, rate_hz={self.rate_hz}{place})"
+    def _shown(self) -> list[tuple[str, Any]]:
+        place = [("turn", self.turn), ("sequence", self.sequence)] if self.turn else []
+        return [("data", Shown(f"<{len(self.data)} bytes>")), ("rate_hz", self.rate_hz), *place]
 
     @property
     def samples(self) -> npt.NDArray[np.int16]:
@@ -403,7 +405,7 @@ class UrlContext(Event, frozen=True, kw_only=True):
     metadata: Mapping[str, Any]
 
 
-class SessionResumption(Event, frozen=True, kw_only=True):
+class SessionResumption(Discreet, Event, frozen=True, kw_only=True):
     """The service's offer to resume from here. The session uses it by itself.
 
     Attributes:
@@ -417,12 +419,11 @@ class SessionResumption(Event, frozen=True, kw_only=True):
     resumable: bool = False
     last_consumed_client_message_index: int | None = None
 
-    def __repr__(self) -> str:
+    def _shown(self) -> list[tuple[str, Any]]:
         # a handle opens a conversation, so it is nothing for a log
         index = self.last_consumed_client_message_index
-        shown = "None" if self.handle is None else "…"
-        last = "" if index is None else f", last_consumed_client_message_index={index}"
-        return f"SessionResumption(handle={shown}, resumable={self.resumable}{last})"
+        last = [] if index is None else [("last_consumed_client_message_index", index)]
+        return [("handle", self.handle and Shown()), ("resumable", self.resumable), *last]
 
 
 class GoAway(Event, frozen=True, kw_only=True):
@@ -525,7 +526,7 @@ class Error(Event, frozen=True, kw_only=True):
     message: str = ""
 
 
-class Unknown(Event, frozen=True, kw_only=True):
+class Unknown(Discreet, Event, frozen=True, kw_only=True):
     """A message, or a part of one, that this version does not understand. Nothing is lost and nothing breaks.
 
     What was understood of the message comes before it, as the events that it always is.
@@ -539,6 +540,9 @@ class Unknown(Event, frozen=True, kw_only=True):
     raw: bytes
     problem: str = ""
     fields: Sequence[str] = ()
+
+    # whatever the service says may stand in it, a handle too
+    _discreet = frozenset({"raw"})
 
 
 # --- from the session ------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ JSON). A field left at its default is not sent. ``bytes`` travel as standard bas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -17,6 +17,7 @@ __all__ = [
     "CodeExecutionResult",
     "Content",
     "ContextUpdate",
+    "Discreet",
     "ExecutableCode",
     "FileData",
     "FunctionCall",
@@ -25,6 +26,7 @@ __all__ = [
     "Part",
     "RealtimeInput",
     "Scheduling",
+    "Shown",
     "ToolResponse",
     "Wire",
 ]
@@ -33,11 +35,56 @@ Scheduling = Literal["SILENT", "WHEN_IDLE", "INTERRUPT"]
 """When the model speaks about the answer of a NON_BLOCKING call; the service's default is WHEN_IDLE."""
 
 
+class Shown:
+    """Words that stand for a value where it is not to be seen."""
+
+    __slots__ = ("_words",)
+
+    def __init__(self, words: str = "…") -> None:
+        self._words = words
+
+    def __repr__(self) -> str:
+        return self._words
+
+
+_HIDDEN: Final = Shown()
+
+
+class Discreet:
+    """What a struct is besides that holds what no log may show: neither its ``repr`` shows it, nor does `rich`.
+
+    `rich`, which prints the locals of a traceback, has a protocol of its own, to which msgspec would give everything.
+    """
+
+    __slots__ = ()
+    _discreet = frozenset[str]()
+    """The fields of which only is shown that there is something, or how many bytes."""
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        """What is not the default, as far as it may be seen."""
+        shown: list[tuple[str, Any]] = []
+        for field in msgspec.structs.fields(cast("msgspec.Struct", self)):
+            value = getattr(self, field.name)
+            if field.name in self._discreet and isinstance(value, bytes):
+                shown.append((field.name, Shown(f"<{len(value)} bytes>")))
+            elif value != field.default:
+                shown.append((field.name, _HIDDEN if field.name in self._discreet and value else value))
+        return shown
+
+    def __repr__(self) -> str:
+        fields = [f"{name}={value!r}" for name, value in self._shown()]
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Keep `rich` from showing what the ``repr`` does not."""
+        return self._shown()
+
+
 class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, rename="camel"):
     """A message of the protocol: immutable, camelCase on the wire."""
 
 
-class Blob(Wire, frozen=True, kw_only=True):
+class Blob(Discreet, Wire, frozen=True, kw_only=True):
     """Bytes with their MIME type, such as ``audio/pcm;rate=16000`` or ``image/jpeg``.
 
     Attributes:
@@ -50,9 +97,7 @@ class Blob(Wire, frozen=True, kw_only=True):
     data: bytes
     display_name: str | None = None
 
-    def __repr__(self) -> str:
-        name = "" if self.display_name is None else f", display_name={self.display_name!r}"
-        return f"Blob(mime_type={self.mime_type!r}, data=<{len(self.data)} bytes>{name})"
+    _discreet = frozenset({"data"})
 
 
 class FileData(Wire, frozen=True, kw_only=True):
@@ -261,7 +306,7 @@ class ToolResponse(Wire, frozen=True, kw_only=True):
     function_responses: Sequence[FunctionResponse] = ()
 
 
-class ContextUpdate(Wire, frozen=True, kw_only=True):
+class ContextUpdate(Discreet, Wire, frozen=True, kw_only=True):
     """New instructions or tools in mid-session. A field left out stays as it was; ``tools={}`` clears all tools.
 
     Attributes:
@@ -271,6 +316,8 @@ class ContextUpdate(Wire, frozen=True, kw_only=True):
 
     system_instruction: Content | None = None
     tools: Mapping[str, Any] | None = None
+
+    _discreet = frozenset({"tools"})
 
 
 def plain(value: object) -> object:

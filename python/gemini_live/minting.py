@@ -67,7 +67,7 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
         TokenRefused: the service refused the key or the request.
         TokenError: there was no usable answer; another attempt may succeed.
     """
-    return await token_provider(
+    mint = token_provider(
         setup,
         uses=uses,
         expires_in_s=expires_in_s,
@@ -77,7 +77,9 @@ async def mint_token(  # noqa: PLR0913 - each is one thing a token may say
         endpoint=endpoint,
         transport=transport,
         check_capabilities=check_capabilities,
-    )()
+    )
+    auth = transport = None  # a traceback with local variables would show them as they were given
+    return await mint()
 
 
 def token_provider(  # noqa: PLR0913 - as above
@@ -102,10 +104,13 @@ def token_provider(  # noqa: PLR0913 - as above
     where = endpoint_from(endpoint)
     if not isinstance(where, GeminiApi):
         raise ConfigError("ephemeral tokens are made by the Developer API only: give a GeminiApi", path="endpoint")
-    key = auth_from(auth, where)
+    # by the same names: a traceback with local variables would show a str or a mapping as it was given
+    auth = key = auth_from(auth, where)
+    transport = config = (
+        TransportConfig() if transport is None else struct_from(TransportConfig, transport, "transport")
+    )
     if not callable(key) and not isinstance(key, ApiKey):
         raise ConfigError(f"a token is made with an ApiKey, not with {type(key).__name__}", path="auth")
-    config = TransportConfig() if transport is None else struct_from(TransportConfig, transport, "transport")
     check_proxy(config)
     if uses < 0:
         raise ConfigError(f"uses is 0, for any number, or more; got {uses}", path="uses")

@@ -177,12 +177,14 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         ConnectError: when awaited or entered: no usable session came about; its subclasses say why.
     """
     where = endpoint_from(endpoint)
-    credential = auth_from(auth, where)
-    where = endpoint_for(where, credential)
-    if not callable(credential):
-        check_pair(where, credential)
+    # by the same names: a traceback with local variables would show a str or a mapping as it was given
+    auth = auth_from(auth, where)
+    transport = None if transport is None else struct_from(TransportConfig, transport, "transport")
+    where = endpoint_for(where, auth)
+    if not callable(auth):
+        check_pair(where, auth)
     parts: dict[str, Any] = {
-        "transport": None if transport is None else struct_from(TransportConfig, transport, "transport"),
+        "transport": transport,
         "reconnect": None if reconnect is None else struct_from(ReconnectPolicy, reconnect, "reconnect"),
         "outbox": None if outbox is None else struct_from(OutboxLimits, outbox, "outbox"),
         "speech": None if speech is None else struct_from(SpeechPolicy, speech, "speech"),
@@ -217,7 +219,7 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         raise ConfigError(f"the setup holds something that JSON cannot: {error}", path="setup") from None
     whole = msgspec.structs.replace(whole, setup=full)
     recording = record if record is None or isinstance(record, Recording) else Recording(record)
-    return Connecting(whole, where, credential, dial, snapshot=snapshot, functions=functions, recording=recording)
+    return Connecting(whole, where, auth, dial, snapshot=snapshot, functions=functions, recording=recording)
 
 
 def _snapshot_from(given: object) -> Snapshot | None:

@@ -37,7 +37,7 @@ import msgspec
 
 from gemini_live.codec import message_of
 from gemini_live.errors import ConfigError
-from gemini_live.redaction import Redaction, digest, without_query
+from gemini_live.redaction import Redaction, without_query
 from gemini_live.transport import DialError
 
 if sys.platform != "win32":
@@ -100,8 +100,8 @@ class RecordedFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         kind: ``text`` and ``binary`` are messages. ``open`` and ``close`` begin and end a connection, or a failed
             attempt at one; a ``close`` without direction came without a close frame. ``stop`` is the end of a recording
             that could not go on.
-        data: a message, or base64 of what is no JSON object, as of pings and pongs. Of a message that is nested too
-            deep to be searched for what must not be written, ``sha256:DIGEST:BYTES``.
+        data: a message, or base64 of what a ping or pong holds. Of a message that cannot be searched for what must not
+            be written, because it is no JSON object or nested too deep, ``sha256:DIGEST:BYTES``.
         code: of a close frame, or the HTTP status of a refused upgrade.
         reason: of an end.
     """
@@ -391,14 +391,7 @@ class _Writer:
         payload = noted.payload
         if noted.kind == "text" and noted.direction == ">":
             payload = message_of(payload)
-        if noted.kind in ("text", "binary"):
-            try:
-                return self._redaction.redact(msgspec.json.decode(payload, type=dict[str, Any]))
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                pass
-            except RecursionError:
-                return digest(payload)
-        return base64.b64encode(payload).decode()
+        return self._redaction.read(payload) if noted.kind in ("text", "binary") else base64.b64encode(payload).decode()
 
     def _stop(self, time_s: float, reason: str) -> None:
         self._stopped = True

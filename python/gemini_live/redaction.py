@@ -8,6 +8,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,11 +17,12 @@ __all__ = ["Redaction", "digest", "without_query"]
 
 # Fields of the service's own tools (googleMaps, mcpServers, exaAiSearch …) that hold credentials.
 _CREDENTIALS: Final = frozenset({"apikey", "apikeystring", "apikeyconfig", "authconfig", "authorization", "headers"})
-# The fields that hold bytes beside a MIME type: of blobs, of a replicated voice, and of an avatar.
-_MIME_TYPES: Final = frozenset({"mimeType", "mime_type", "imageMimeType", "image_mime_type"})
-_DATA: Final = frozenset(
+# A blob: bytes beside a MIME type.
+_MIME_TYPES: Final = frozenset({"mimeType", "mime_type"})
+_DATA: Final = frozenset({"data"})
+# The bytes of a setup, of a replicated voice and of an avatar, whose MIME types may be left out.
+_DATA_OF_SETUP: Final = frozenset(
     {
-        "data",
         "voiceSampleAudio",
         "voice_sample_audio",
         "consentAudio",
@@ -57,6 +60,17 @@ class Redaction:
         self._by_hash = by_hash
         self._pseudonyms: dict[str, str] = {}
 
+    def read(self, raw: bytes) -> dict[str, Any] | str:
+        """A message as it may be written down; its `digest`, if it cannot be searched for what must not be.
+
+        That is what is no JSON object, and one that is nested too deep. Whole it is not written even so: half of what
+        is no sound JSON may be understood by others, and a handle is as good there.
+        """
+        try:
+            return self.redact(msgspec.json.decode(raw, type=dict[str, Any]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return digest(raw)
+
     def redact(self, message: dict[str, Any]) -> dict[str, Any]:
         """A message as it may be written down, made of this one, which is used up.
 
@@ -75,7 +89,11 @@ class Redaction:
                 message[kind]["tools"] = _without_credentials(message[kind]["tools"])
         for kind in ("setup", "setupComplete", "setup_complete"):
             _hide_signature(message.get(kind))
-        return cast("dict[str, Any]", _hashed(message)) if self._by_hash else message
+        if not self._by_hash:
+            return message
+        return {
+            kind: _hashed(part, _DATA_OF_SETUP if kind == "setup" else frozenset()) for kind, part in message.items()
+        }
 
     def _hide_handle(self, fields: dict[str, Any]) -> None:
         for name in ("handle", "newHandle", "new_handle"):
@@ -98,6 +116,8 @@ def _without_credentials(tools: object) -> object:
     """The service's own tools without what they prove themselves with; declared functions are left as they are."""
     if isinstance(tools, list):
         return [_without_credentials(one) for one in cast("list[object]", tools)]
+    if isinstance(tools, str):
+        return _without_proof(tools)
     if not isinstance(tools, dict):
         return tools
     clean: dict[str, object] = {}
@@ -110,16 +130,26 @@ def _without_credentials(tools: object) -> object:
     return clean
 
 
-def _hashed(value: object) -> object:
-    """The same with the data of every blob, ``{mimeType, data}`` or likewise, replaced by its hash."""
+def _without_proof(text: str) -> str:
+    """The URL of an MCP server, say, whose key stands in its query as often as in a header; any other text as it is."""
+    if "://" not in text:
+        return text
+    try:
+        return without_query(text)
+    except ValueError:
+        return "…"
+
+
+def _hashed(value: object, names: frozenset[str]) -> object:
+    """The same with the data of every blob, ``{mimeType, data}``, and of these names replaced by its hash."""
     if isinstance(value, list):
-        return [_hashed(item) for item in cast("list[object]", value)]
+        return [_hashed(item, names) for item in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
     fields = cast("Mapping[str, object]", value)
-    data = _DATA if _MIME_TYPES & fields.keys() else frozenset[str]()
+    data = names | _DATA if _MIME_TYPES & fields.keys() else names
     return {
-        name: _hash(inner) if name in data and isinstance(inner, str) else _hashed(inner)
+        name: _hash(inner) if name in data and isinstance(inner, str) else _hashed(inner, names)
         for name, inner in fields.items()
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from gemini_live.messages import Content, Wire
+from gemini_live.messages import Content, Discreet, Wire
 
 __all__ = [
     "AudioTranscriptionConfig",
@@ -49,7 +49,7 @@ class PrebuiltVoiceConfig(Wire, frozen=True, kw_only=True):
     voice_name: str
 
 
-class VoiceConsentSignature(Wire, frozen=True, kw_only=True):
+class VoiceConsentSignature(Discreet, Wire, frozen=True, kw_only=True):
     """Proof, given by the service, that the owner of a voice agreed to its replication.
 
     Attributes:
@@ -58,8 +58,10 @@ class VoiceConsentSignature(Wire, frozen=True, kw_only=True):
 
     signature: str
 
+    _discreet = frozenset({"signature"})
 
-class ReplicatedVoiceConfig(Wire, frozen=True, kw_only=True):
+
+class ReplicatedVoiceConfig(Discreet, Wire, frozen=True, kw_only=True):
     """A voice made from a sample (allow-listed accounts). ``mime_type`` is ``audio/wav``.
 
     Attributes:
@@ -73,6 +75,8 @@ class ReplicatedVoiceConfig(Wire, frozen=True, kw_only=True):
     voice_sample_audio: bytes | None = None
     consent_audio: bytes | None = None
     voice_consent_signature: VoiceConsentSignature | None = None
+
+    _discreet = frozenset({"voice_sample_audio", "consent_audio"})
 
 
 class VoiceConfig(Wire, frozen=True, kw_only=True):
@@ -255,7 +259,7 @@ class RealtimeInputConfig(Wire, frozen=True, kw_only=True):
     interim_transcript_timestamp_enabled: bool | None = None
 
 
-class SessionResumptionConfig(Wire, frozen=True, kw_only=True):
+class SessionResumptionConfig(Discreet, Wire, frozen=True, kw_only=True):
     """Asks for resumption; the session sets it by itself when it may reconnect.
 
     Attributes:
@@ -266,6 +270,8 @@ class SessionResumptionConfig(Wire, frozen=True, kw_only=True):
 
     handle: str | None = None
     transparent: bool | None = None
+
+    _discreet = frozenset({"handle"})
 
 
 class SlidingWindow(Wire, frozen=True, kw_only=True):
@@ -312,7 +318,7 @@ class HistoryConfig(Wire, frozen=True, kw_only=True):
     initial_history_in_client_content: bool | None = None
 
 
-class CustomizedAvatar(Wire, frozen=True, kw_only=True):
+class CustomizedAvatar(Discreet, Wire, frozen=True, kw_only=True):
     """A portrait, 9:16 and at least 704×1280, that the avatar is made from.
 
     Attributes:
@@ -322,6 +328,8 @@ class CustomizedAvatar(Wire, frozen=True, kw_only=True):
 
     image_mime_type: str = ""
     image_data: bytes | None = None
+
+    _discreet = frozenset({"image_data"})
 
 
 class AvatarConfig(Wire, frozen=True, kw_only=True):
@@ -376,7 +384,7 @@ class FunctionDeclaration(Wire, frozen=True, kw_only=True):
     behavior: Literal["BLOCKING", "NON_BLOCKING"] | None = None
 
 
-class Tool(Wire, frozen=True, kw_only=True):
+class Tool(Discreet, Wire, frozen=True, kw_only=True):
     """Functions, or tools that the service runs itself; which of those a model has depends on the model.
 
     Attributes:
@@ -408,6 +416,9 @@ class Tool(Wire, frozen=True, kw_only=True):
     enterprise_web_search: Mapping[str, Any] | None = None
     parallel_ai_search: Mapping[str, Any] | None = None
     exa_ai_search: Mapping[str, Any] | None = None
+
+    # what they prove themselves with stands in there, at places that only the service knows
+    _discreet = frozenset({"google_maps", "mcp_servers", "retrieval", "parallel_ai_search", "exa_ai_search"})
 
 
 class Setup(Wire, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """A session packed up for another process: what the service calls it, and what it still has to say.
 
 A snapshot opens the conversation to whoever has it together with a credential, so keep it as one keeps a session
-cookie; its ``repr`` does not show the handle. It holds no credential.
+cookie; its ``repr`` does not show the handle. It holds no credential of the client's own; what a tool of the service
+proves itself with is in it where an update of the tools is still unsent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gemini_live.capabilities import modality_of
 from gemini_live.errors import ConfigError
 from gemini_live.functions import tools_from
 from gemini_live.interop import setup_and_functions_from
-from gemini_live.messages import FunctionCall
+from gemini_live.messages import Discreet, FunctionCall, Shown
 from gemini_live.outbox import Unsent
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Versioned(msgspec.Struct, frozen=True):
     version: int = _VERSION
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(Discreet, msgspec.Struct, frozen=True, kw_only=True):
     """What `Session.snapshot` and `Session.hand_over` give and ``connect(…, resume=…)`` takes.
 
     Attributes:
@@ -62,11 +63,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     unsent: Sequence[Unsent] = ()
     version: int = _VERSION
 
-    def __repr__(self) -> str:
-        return (
-            f"Snapshot(model={self.model!r}, age_s={self.age_s:.0f}, pending_calls={len(self.pending_calls)}, "
-            f"unsent={len(self.unsent)})"
-        )
+    def _shown(self) -> list[tuple[str, Any]]:
+        counts = [("pending_calls", len(self.pending_calls)), ("unsent", len(self.unsent))]
+        return [("model", self.model), ("age_s", Shown(f"{self.age_s:.0f}")), *counts]
 
     @property
     def age_s(self) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gemini_live import __version__
 from gemini_live.cli import completion, demo, doctor, emulator, record, replay, send, streams
-from gemini_live.cli.command import epilog, wrapped
+from gemini_live.cli.command import epilog, refuse_keys, wrapped
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
 from gemini_live.cli.interrupts import ended_as_by_ctrl_c
 from gemini_live.errors import GeminiLiveError
@@ -129,6 +129,7 @@ def parser(*, with_emulator: bool) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     whole.add_argument("--version", action="version", version=f"gemini-live {__version__}")
+    refuse_keys(whole)  # before the command, too
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for command in _COMMANDS:
         own = command.add_to(commands)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser: ...  # noqa: ANN401 - argparse's
 
 
-__all__ = ["Command", "epilog", "wrapped"]
+__all__ = ["Command", "epilog", "refuse_keys", "wrapped"]
 
 _WIDEST: Final = 80
 _NARROWEST: Final = 40
@@ -86,3 +86,24 @@ def wrapped(text: str, *, indent: str = "", first: str | None = None) -> str:
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def refuse_keys(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:  # pyright: ignore[reportPrivateUsage] - what add_argument_group returns
+    """See to it that a key in an option is not repeated, as argparse's own words for an unknown option would do."""
+    parser.add_argument("--key", "--api-key", action=_Refused, help=argparse.SUPPRESS)
+
+
+class _Refused(argparse.Action):
+    """What is tried first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 - argparse's signature, as the next two
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(
+            f"{option_string} takes no key, as everybody on this machine could read it there; put it into the "
+            "environment as GEMINI_API_KEY, or into a file for --key-file"
+        )

@@ -18,6 +18,7 @@ import msgspec
 import gemini_live as live
 from gemini_live.cli.streams import json_text
 from gemini_live.cli.transcript import Transcript, line_about
+from gemini_live.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +71,12 @@ class PlainLines:
 class JsonLines:
     """One JSON object for each event: ``{"t": 1.2, "event": "OutputTranscription", "text": "…"}``.
 
-    ``t`` is in seconds. Audio is given by its length, handles are left out.
+    ``t`` is in seconds. Audio is given by its length; handles and other proofs are left out.
     """
 
     def __init__(self) -> None:
         self._start = time.monotonic()
+        self._redaction = Redaction(by_hash=True)
 
     def __enter__(self) -> Self:
         return self
@@ -89,33 +91,34 @@ class JsonLines:
 
     def event(self, event: live.Event) -> None:
         """One line."""
-        self._write(type(event).__name__, fields_of(event))
+        self._write(type(event).__name__, self._fields_of(event))
 
     def done(self, line: str, fields: dict[str, Any]) -> None:  # noqa: ARG002 - one signature for all displays
         """The last line."""
         self._write("Summary", fields)
 
+    def _fields_of(self, event: live.Event) -> dict[str, Any]:
+        """What is said in an event, without what is as it always is, as JSON can hold it."""
+        defaults = {field.name: field.default for field in msgspec.structs.fields(event)}
+        given = msgspec.structs.asdict(event)
+        fields = {name: _plain(value) for name, value in given.items() if value not in (defaults[name], (), {})}
+        for name in ("handle", "voice_consent_signature"):  # they open a door to whoever reads this
+            fields.pop(name, None)
+        match event:
+            case live.ModelAudio():
+                fields["data"] = len(event.data)
+                fields["duration_s"] = round(event.duration_s, 6)
+            case live.Unknown():
+                raw = self._redaction.read(event.raw)  # whatever the service says may stand in it, a handle too
+                fields["raw"] = raw if isinstance(raw, str) else json_text(raw)
+            case _:
+                pass
+        return fields
+
     def _write(self, name: str, fields: dict[str, Any]) -> None:
         line = {"t": round(time.monotonic() - self._start, 3), "event": name, **fields}
         sys.stdout.write(json_text(line) + "\n")
         sys.stdout.flush()
-
-
-def fields_of(event: live.Event) -> dict[str, Any]:
-    """What is said in an event, without what is as it always is, as JSON can hold it."""
-    defaults = {field.name: field.default for field in msgspec.structs.fields(event)}
-    given = msgspec.structs.asdict(event)
-    fields = {name: _plain(value) for name, value in given.items() if value not in (defaults[name], (), {})}
-    fields.pop("handle", None)  # opens the conversation to whoever reads this
-    match event:
-        case live.ModelAudio():
-            fields["data"] = len(event.data)
-            fields["duration_s"] = round(event.duration_s, 6)
-        case live.Unknown():
-            fields["raw"] = event.raw.decode(errors="replace")
-        case _:
-            pass
-    return fields
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON

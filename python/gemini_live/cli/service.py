@@ -5,7 +5,6 @@ No option takes a secret: other users of the machine see every command line, and
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import ssl
@@ -14,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gemini_live.auth import GeminiApi, VertexAi, auth_from, endpoint_for, endpoint_from
+from gemini_live.cli.command import refuse_keys
 from gemini_live.cli.exits import CommandError, Exit
 from gemini_live.config import TransportConfig
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import AsyncGenerator
 
     from gemini_live.auth import Auth, Endpoint
@@ -65,26 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="holds the API key or token, or - for standard input; by default GEMINI_API_KEY, then GOOGLE_API_KEY. A "
         "key on a command line would be seen by everybody on this machine, so no option takes it",
     )
-    group.add_argument("--key", "--api-key", action=_Refused, help=argparse.SUPPRESS)
+    refuse_keys(group)
     group.add_argument(
         "--ca-file", type=Path, metavar="FILE", help="trust this certificate authority besides the system's (PEM)"
     )
-
-
-class _Refused(argparse.Action):
-    """What is tried first; argparse's own words for an unknown option would repeat the key."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,  # noqa: ARG002 - argparse's signature, as the next two
-        values: object,  # noqa: ARG002
-        option_string: str | None = None,
-    ) -> None:
-        parser.error(
-            f"{option_string} takes no key, as everybody on this machine could read it there; put it into the "
-            "environment as GEMINI_API_KEY, or into a file for --key-file"
-        )
 
 
 def service_from(asked: argparse.Namespace) -> Service:
@@ -138,8 +123,13 @@ def credential_from(key_file: str | None, endpoint: Endpoint) -> Auth:
 def _read_key(key_file: str) -> str:
     try:
         text = sys.stdin.read() if key_file == "-" else Path(key_file).read_text("utf-8")
-    except OSError as error:
+    except (PermissionError, IsADirectoryError) as error:
         raise CommandError(f"cannot read the key from {key_file}: {error.strerror}", Exit.FILE) from None
+    except OSError as error:  # what is no file's name is not repeated: it may be the key
+        raise CommandError(
+            f"cannot read the file of --key-file: {error.strerror}; it takes the name of a file with the key in it",
+            Exit.FILE,
+        ) from None
     except UnicodeDecodeError:
         raise CommandError(f"{key_file} holds no key but binary data", Exit.CREDENTIALS) from None
     if not text.strip():

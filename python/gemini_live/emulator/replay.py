@@ -176,7 +176,7 @@ class _Reading:
 
 def _frame(line: _Line) -> str | bytes:
     if isinstance(line.data, str):
-        # nested too deep to be searched for secrets, a message is kept as its hash: an empty one stands for it
+        # a message that cannot be searched for secrets is kept as its hash: an empty one stands for it
         data = b"{}" if _HASHED.fullmatch(line.data) else pybase64.b64decode(line.data, validate=True)
         return data if line.kind == "binary" else data.decode()
     text = json.dumps(_sounding(line.data), separators=(",", ":"))

@@ -8,10 +8,12 @@ import importlib
 import os
 import ssl
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from gemini_live.auth import is_loopback
 from gemini_live.errors import ConfigError
 from gemini_live.events import CloseKind
 from gemini_live.failures import Failure
@@ -43,7 +45,7 @@ async def dial(address: Address, config: TransportConfig, receiver: Receiver) ->
     Raises:
         DialError: with what went wrong, as far as it can be told; it holds no header.
     """
-    config = await _with_proxy(address.url, config)
+    config = await _with_proxy(address, config)
     session = _open_session(config)
     try:
         opened = await session.ws_connect(
@@ -100,7 +102,7 @@ async def post(address: Address, body: bytes, config: TransportConfig) -> tuple[
     }
     try:
         async with asyncio.timeout(config.connect_timeout_s):
-            config = await _with_proxy(address.url, config)
+            config = await _with_proxy(address, config)
             async with (
                 _open_session(config) as session,
                 session.post(
@@ -145,12 +147,27 @@ def _open_session(config: TransportConfig) -> aiohttp.ClientSession:
     return session
 
 
-async def _with_proxy(url: str, config: TransportConfig) -> TransportConfig:
+async def _with_proxy(address: Address, config: TransportConfig) -> TransportConfig:
     """The same, with the proxy of the environment where it names none itself.
 
     Raises:
-        DialError: that proxy cannot be used.
+        DialError: that proxy cannot be used, or would be shown the credential.
     """
+    config = await _with_environment(address.url, config)
+    there = (config.proxy and urlsplit(config.proxy).hostname) or ""
+    # Without TLS the URL is of this machine, or `auth` had refused the credential; but the proxy is not.
+    if there and not is_loopback(there) and address.headers and urlsplit(address.url).scheme in ("ws", "http"):
+        raise DialError(
+            Failure(
+                kind=CloseKind.SETUP,
+                reason=f"a credential would travel unencrypted through the proxy {there}",
+                hint="use wss://, or take the host out of the proxy's reach by NO_PROXY",
+            )
+        )
+    return config
+
+
+async def _with_environment(url: str, config: TransportConfig) -> TransportConfig:
     if config.proxy is not None:
         return config
     found = await asyncio.to_thread(environment_proxy, url)
@@ -253,6 +270,8 @@ def _failure_of(error: Exception) -> Failure:
             words = os.strerror(number).lower() if number else words_of(error.os_error)
             host = f"[{error.host}]" if ":" in error.host else error.host
             return Failure(kind=CloseKind.NETWORK, reason=f"{host}:{error.port}: {words}")
+        case aiohttp.ServerDisconnectedError():  # its words may be half an answer, with its cookies
+            return Failure(kind=CloseKind.NETWORK, reason="the connection was closed before the answer was there")
         case aiohttp.InvalidURL() | ValueError():
             return Failure(kind=CloseKind.SETUP, reason="not a URL that can be dialled")
         case ssl.SSLError():
