@@ -1,4 +1,4 @@
-"""The source distribution: what git tracks, and every crate beside it, so that it builds without a network.
+"""The source distribution: the tree with its tests, and every crate beside it, so that it builds without a network.
 
 ``python -m release.sdist`` writes it to ``dist/``. The crates lie in ``vendor/`` of the archive and are named in its
 ``.cargo/config.toml``; neither exists in the tree, where cargo fetches them as usual.

@@ -81,9 +81,9 @@ class Client:
     async def handle(self):
         return (await self.until("sessionResumptionUpdate"))[-1]["sessionResumptionUpdate"]
 
-    async def speak(self, *pieces, rate=16_000, ms=20):
+    async def speak(self, *pieces, rate=16_000):
         block = np.concatenate(pieces)
-        size = rate * ms // 1000
+        size = rate // 50
         for start in range(0, len(block), size):
             await self.say(realtimeInput={"audio": blob(block[start : start + size], rate)})
 

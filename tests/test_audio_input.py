@@ -252,3 +252,15 @@ async def test_a_detector_marks_activity(network, feed):  # noqa: F811
     assert said(network)[-2:] == [6, "activityEnd"]
     counts = session.stats.by_kind
     assert (counts["activity_start"].accepted, counts["activity_end"].accepted) == (2, 2)
+
+
+@on_fake_clock
+async def test_an_answer_is_awaited_to_an_activity_that_ends_in_another_thread(network):  # noqa: F811
+    policy = live.SpeechPolicy(detector=loud, preroll_ms=0, hangover_ms=20)
+    async with connect(manual_vad(), speech=policy) as session:
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(session.feed_audio, levels(5_000, 1)).result()
+        event = await session.next_event()
+        while not isinstance(event, live.Stalled):
+            event = await session.next_event()
+        assert said(network) == ["activityStart", 5_000, 1, "activityEnd"]

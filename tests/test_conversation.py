@@ -126,6 +126,14 @@ def test_a_transcription_that_comes_after_the_answer_asks_for_no_other():
     assert talk.owed_since == 5.0
 
 
+def test_what_is_said_right_after_a_turn_is_owed_an_answer():
+    talk = Conversation()
+    hear(talk, AUDIO, events.TurnComplete())
+    hear(talk, events.VoiceActivity(type="ACTIVITY_START"), now=0.5)
+    hear(talk, events.VoiceActivity(type="ACTIVITY_END"), now=1.5)
+    assert talk.owed_since == 1.5
+
+
 def test_tool_calls_are_pending_until_they_are_cancelled():
     talk = Conversation()
     hear(talk, events.ToolCall(calls=[FunctionCall(name="f", id="1"), FunctionCall(name="g", id="2")]))

@@ -55,5 +55,6 @@ def test_nothing_is_left_out():
 async def test_the_example_in_the_docstring():
     _, _, rest = inspect.getdoc(emulator.Emulator).partition("::\n")
     program = textwrap.dedent(rest.partition("Attributes:")[0])
+    assert "emu.ledger" in program
     code = compile(program, "Emulator", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     await eval(code, {"live": gemini_live, "Emulator": emulator.Emulator})  # noqa: S307 - our own words

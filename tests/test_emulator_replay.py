@@ -24,8 +24,8 @@ TEXT = {"realtimeInput": {"text": "hello"}}
 AUDIO = {"realtimeInput": {"audio": blob(tone(0.02))}}
 
 
-def write(path, *lines, head=None):
-    path.write_text("".join(json.dumps(line) + "\n" for line in (head or HEAD, *lines)))
+def write(path, *lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in (HEAD, *lines)))
     return path
 
 

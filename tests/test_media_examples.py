@@ -95,7 +95,6 @@ class Twilio:
         self.line = line
         self.heard = b""
         self.events = []
-        self.heard_before_clear = 0
         self.number = 0
 
     async def tell(self, event, **fields):
@@ -125,8 +124,6 @@ class Twilio:
             match told:
                 case {"event": "media", "media": {"payload": payload}}:
                     self.heard += base64.b64decode(payload, validate=True)
-                case {"event": "clear"}:
-                    self.heard_before_clear = len(self.heard)
                 case {"event": "mark", "mark": mark}:
                     await self.tell("mark", mark=mark)
 

@@ -216,8 +216,6 @@ await over_a_slow_line()
 # What lies in the folder of its reader.
 FILES = {"docs/proxies-and-vertex.md": {"company.pem": trustme.CA().cert_pem.bytes()}}
 OPTIONS = {"docs/tools.md": {"script": WEATHER}}
-# Written from the structs, or run by a test of their own.
-WITHOUT_PROGRAMS = {"docs/protocol.md"}
 
 
 def stage(page, monkeypatch, **options):

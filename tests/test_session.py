@@ -357,6 +357,7 @@ def test_images_that_cannot_be_sent(network, image, options, error):
         (lambda session: session.send_tool_response([]), "no response"),
         (lambda session: session.send_tool_response({"name": "f"}), "no id"),
         (lambda session: session.send_tool_response({"id": "1", "name": "f", "response": {"x": object()}}), "JSON"),
+        (lambda session: session.send_text("a\udcff"), "JSON cannot: .*utf-8"),
         (lambda session: session.update_context(), "system_instruction"),
         (lambda session: session.activity_start(), "automatic_activity_detection"),
         (lambda session: session.activity_end(), "automatic_activity_detection"),
@@ -389,6 +390,28 @@ def test_messages_that_cannot_be_sent(network, call, words):
             assert session.stats.accepted == 0
 
     run()
+
+
+@on_fake_clock
+async def test_a_session_that_was_awaited_is_closed_by_the_end_of_its_block(network):
+    session = await connect()
+    async with session as same:
+        assert same is session
+        assert session.status is live.SessionStatus.CONNECTED
+    assert session.status is live.SessionStatus.CLOSED
+    assert network.last.closed == 1000
+
+
+@on_fake_clock
+async def test_a_call_whose_answer_goes_on_is_still_pending(network):
+    async with connect() as session:
+        network.last.say(b'{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{}}]}}')
+        while not isinstance(await session.next_event(), live.ToolCall):
+            pass
+        for will_continue, pending in ((True, ["1"]), (False, [])):
+            answer = live.FunctionResponse(id="1", name="f", response={}, will_continue=will_continue)
+            await session.send_tool_response(answer)
+            assert list(session._protocol.conversation.pending_calls) == pending
 
 
 @on_fake_clock

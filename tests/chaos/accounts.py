@@ -45,7 +45,6 @@ class Books:
     def __init__(self, driver: Driver, wire: Wire, ledger: Ledger, stats: live.SessionStats, *, vertex: bool) -> None:
         self._driver = driver
         self._lines = wire.opened
-        self._ledger = ledger
         self._stats = stats
         self._vertex = vertex
         self._taken = Counter(driver.accepted) + Counter(driver.accepted_elsewhere)

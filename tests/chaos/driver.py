@@ -56,7 +56,6 @@ class Driver:
         self.events: list[live.Event] = []
         self.lines_opened: list[int] = []
         self.closed: live.Closed | None = None
-        self.calls_seen = 0
         self._marks = marks
         self._vertex = vertex
         self._complain = complain
@@ -98,7 +97,6 @@ class Driver:
             case live.Interrupted():
                 self._after_interruption = True
             case live.ToolCall(calls=calls):
-                self.calls_seen += 1
                 for call in calls:
                     self._errand(self._answer(call))
             case live.Closed():

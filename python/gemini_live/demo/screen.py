@@ -52,7 +52,6 @@ class Screen:
     """The live display; a context manager that leaves its last picture, and the terminal as it was."""
 
     def __init__(self, scene: Scene, console: Console) -> None:
-        self._scene = scene
         self._live = Live(_Picture(scene), console=console, auto_refresh=False, redirect_stdout=False)
 
     def __enter__(self) -> Self:

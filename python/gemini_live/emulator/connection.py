@@ -517,8 +517,8 @@ class Connection:
         self.session, self.ledger.session = session, session.ledger.number
         self._tell(f"{'resumed' if self.ledger.resumed else 'new'} session {session.ledger.number}, {setup['model']}")
         self._filmed = bool(session.memory.log.counts["video"])
-        self._check_age()
         self._at(pace.setup_s, _Open())
+        self._check_age()  # behind that: however busy the machine is, what may be set up at once has begun
         if session.model != setup["model"]:
             self._at(pace.setup_s, _Close(1011, _INTERNAL))
         elif self._wants_updates and self._cadence == "once":

@@ -54,8 +54,7 @@ def setup_complete(session_id: str | None) -> Message:
 def speech(data: bytes, surface: SurfaceName, *, role: bool) -> Message:
     """A piece of the answer as ``serverContent``."""
     mime_type = "audio/pcm" if surface == "vertex" else "audio/pcm;rate=24000"
-    part = {"inlineData": {"mimeType": mime_type, "data": pybase64.b64encode(data).decode()}}
-    return {"serverContent": {"modelTurn": ({"role": "model"} if role else {}) | {"parts": [part]}}}
+    return _turn({"inlineData": {"mimeType": mime_type, "data": pybase64.b64encode(data).decode()}}, role=role)
 
 
 def thought(words: str, *, role: bool) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gemini_live.emulator.ledger import Ledger, Log, SessionLedger
 from gemini_live.emulator.memory import Checkpoint, Memory
@@ -11,11 +11,7 @@ from gemini_live.emulator.memory import Checkpoint, Memory
 if TYPE_CHECKING:
     from gemini_live.emulator.wire import SurfaceName
 
-__all__ = ["Occupant", "Session", "Sessions"]
-
-
-class Occupant(Protocol):
-    """The connection that a session is on."""
+__all__ = ["Session", "Sessions"]
 
 
 class Session:
@@ -23,7 +19,7 @@ class Session:
 
     Attributes:
         memory: what it remembers now; replaced when an older state is restored.
-        occupant: the open connection, if there is one.
+        occupant: the open connection, if there is one; only asked whether it is the same.
         lost_idle_at: when its last connection was lost without a close frame while nothing was being said.
         began_at: when it was set up first.
         left_at: when its last connection ended; handles are good for some time after that.
@@ -35,7 +31,7 @@ class Session:
         self.model = model
         self.memory = memory
         self.ledger = ledger
-        self.occupant: Occupant | None = None
+        self.occupant: object | None = None
         self.lost_idle_at: float | None = None
 
     def restore(self, checkpoint: Checkpoint | None) -> None:

@@ -33,22 +33,17 @@ class Transcript:
         self._words = config.get("word_timestamp", False)
         self._speaker = config.get("diarization", False)
 
-    def fields(self, text: str, start_s: float = 0.0, length_s: float = 0.0, *, finished: bool = False) -> Message:
+    def fields(self, text: str, start_s: float = 0.0, length_s: float = 0.0) -> Message:
         """A ``Transcription`` with the sub-fields that were asked for.
 
         Args:
             text: as it is to be appended.
             start_s: where its speech begins in the stream.
             length_s: how long it lasts; the words are spread over it evenly.
-            finished: whether nothing follows.
         """
-        fields: Message = {}
-        if text:
-            fields["text"] = text
-        if finished:
-            fields["finished"] = True
         if not text:
-            return fields
+            return {}
+        fields: Message = {"text": text}
         if self._language:
             fields["languageCode"] = self._language
         if self._speaker:

@@ -91,7 +91,6 @@ class EchoCanceller:
             high_pass_filter=True,  # the canceller works better without hum
         )
         self._player = player
-        self._rate_hz = rate_hz
         self._delay_ms = -1
         self._lock = threading.Lock()  # the two devices have a thread each
         player.tap = self._played
