@@ -118,6 +118,20 @@ async def test_a_session_through_a_socks5_proxy_with_a_password(tls):
 
 
 @pytest.mark.usefixtures("socks")
+async def test_a_certificate_that_is_not_trusted_is_told_as_it_is_without_a_proxy():
+    async with emulator.Emulator(compress_time=True, tls=True) as emu, socks5() as (port, _):
+        told = []
+        for proxy in (None, f"socks5://127.0.0.1:{port}"):
+            with pytest.raises(ConnectError) as caught:
+                await live.connect("m", endpoint=emu.url, auth=KEY, transport=TransportConfig(proxy=proxy))
+            told.append(caught.value.closed)
+    direct, by_proxy = told
+    assert by_proxy.reason.startswith("TLS: the certificate of the server is not trusted (unable to get local issuer")
+    assert by_proxy.hint == direct.hint
+    assert "TransportConfig(ssl=…)" in direct.hint
+
+
+@pytest.mark.usefixtures("socks")
 async def test_a_token_is_made_through_the_same_proxy():
     async with emulator.Emulator(compress_time=True) as emu, socks5() as (port, asked):
         transport = TransportConfig(proxy=f"socks5://127.0.0.1:{port}")

@@ -429,7 +429,7 @@ def test_a_recording_is_whole_or_by_hash():
         live.Recording("x", audio="none")
 
 
-@pytest.mark.parametrize("path", [True, 5, None, object()], ids=repr)
+@pytest.mark.parametrize("path", [True, 5, None, object()], ids=["bool", "int", "None", "object"])
 def test_a_recording_has_a_path(path):
     with pytest.raises(live.ConfigError, match="a recording is written to a file, by its path, not ") as caught:
         live.Recording(path)

@@ -252,13 +252,9 @@ def _failure_of(error: Exception) -> Failure:
                 hint="something answers there, but not as a Live server: is the URL right, and its port?",
             )
         case aiohttp.ClientConnectorCertificateError():
-            cause = error.certificate_error
-            detail = getattr(cause, "verify_message", "") or type(cause).__name__
-            return Failure(
-                kind=CloseKind.NETWORK,
-                reason=f"TLS: the certificate of {error.host} is not trusted ({detail})",
-                hint="for a private certificate authority give TransportConfig(ssl=…)",
-            )
+            return _untrusted(error.host, error.certificate_error)
+        case aiohttp.ClientOSError(__cause__=ssl.SSLCertVerificationError() as cause):  # through a SOCKS proxy
+            return _untrusted("the server", cause)
         case aiohttp.ClientConnectorDNSError():
             return Failure(kind=CloseKind.NETWORK, reason=f"DNS: no address for {error.host}")
         case aiohttp.ClientSSLError():
@@ -278,3 +274,12 @@ def _failure_of(error: Exception) -> Failure:
             return Failure(kind=CloseKind.NETWORK, reason=f"TLS: {words_of(error)}")
         case _:
             return Failure(kind=CloseKind.NETWORK, reason=words_of(error))
+
+
+def _untrusted(whose: str, error: Exception) -> Failure:
+    detail = getattr(error, "verify_message", "") or type(error).__name__
+    return Failure(
+        kind=CloseKind.NETWORK,
+        reason=f"TLS: the certificate of {whose} is not trusted ({detail})",
+        hint="for a private certificate authority give TransportConfig(ssl=…)",
+    )
