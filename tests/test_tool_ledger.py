@@ -120,4 +120,4 @@ def test_another_conversation_may_use_the_id_of_a_call_that_was_answered():
         assert ledger.called(0, call, forgotten_when_interrupted=False) == [Run("1", call)]
         ledger.answered("1", Send(b"", ("1",)))
         ledger.reconnecting()
-        ledger.reconnected(context_restored=False)
+        ledger.reconnected(calls_known=False)
