@@ -178,4 +178,5 @@ def in_terminal(arguments, cwd, *, columns=80, send=None, **environment):
             process.send_signal(send[0])
             send = None
     os.close(ours)
+    # CPython loses the rest of a write to a terminal that a signal interrupts, which may be half a character
     return process.wait(10), output.decode(errors="replace")

@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from command_line import wav
+from command_line import in_terminal, wav
 from conftest import without_slow_callbacks
 from gemini_live.cli import main
 from gemini_live.demo.report import report_on
@@ -272,42 +271,9 @@ def test_plain_lines_hold_no_control_characters(tmp_path):
     assert done.stdout.count("back after") == 2
 
 
-def run_in_terminal(arguments, cwd, *, interrupt_at=None, **environment):
-    """The exit code and the output; SIGINT is sent when ``interrupt_at`` has appeared."""
-    import pty  # noqa: PLC0415 - not on Windows
-    import termios  # noqa: PLC0415
-
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    process = subprocess.Popen(
-        arguments,
-        cwd=cwd,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | environment,
-    )
-    os.close(theirs)
-    output = b""
-    while select.select([ours], [], [], 20)[0]:
-        try:
-            piece = os.read(ours, 65_536)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not piece:
-            break
-        output += piece
-        if interrupt_at is not None and interrupt_at in output:
-            process.send_signal(signal.SIGINT)
-            interrupt_at = None
-    os.close(ours)
-    # CPython loses the rest of a write to a terminal that a signal interrupts, which may be half a character
-    return process.wait(10), output.decode(errors="replace")
-
-
 @posix
 def test_a_terminal_gets_pictures_and_is_left_as_it_was(tmp_path):
-    code, output = run_in_terminal([*DEMO, "--fast"], tmp_path, NO_COLOR="")
+    code, output = in_terminal(["demo", "--fast"], tmp_path, NO_COLOR="")
     assert code == 0
     assert "▲ goAway" in output
     assert "▲ cut" in output
@@ -319,7 +285,7 @@ def test_a_terminal_gets_pictures_and_is_left_as_it_was(tmp_path):
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"NO_COLOR": "", "TERM": "dumb"}])
 def test_a_terminal_that_wants_no_colour_gets_plain_lines(environment, tmp_path):
     speech = first_sentence(tmp_path / "me.wav")
-    code, output = run_in_terminal([*DEMO, "--fast", "--wav", speech], tmp_path, **environment)
+    code, output = in_terminal(["demo", "--fast", "--wav", speech], tmp_path, **environment)
     assert code == 0
     assert "\x1b" not in output
     assert "Nothing was lost." in output
@@ -344,7 +310,7 @@ def test_ctrl_c_in_mid_run(tmp_path):
 
 @posix
 def test_ctrl_c_during_a_reconnect_restores_the_terminal(tmp_path):
-    code, output = run_in_terminal(DEMO, tmp_path, interrupt_at=b"goAway", NO_COLOR="")
+    code, output = in_terminal(["demo"], tmp_path, send=(signal.SIGINT, b"goAway"), NO_COLOR="")
     assert code == 130
     assert "Traceback" not in output
     assert "Interrupted" in output
