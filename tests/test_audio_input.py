@@ -13,6 +13,7 @@ from conftest import on_fake_clock
 from gemini_live.audio_input import AudioInput
 from gemini_live.interop import setup_from
 from gemini_live.protocol import State
+from memory_transport import READY
 from test_listener import levels, loud
 from test_session import connect, manual_vad, network  # noqa: F401 - the fixture
 from test_speech import samples
@@ -264,3 +265,35 @@ async def test_an_answer_is_awaited_to_an_activity_that_ends_in_another_thread(n
         while not isinstance(event, live.Stalled):
             event = await session.next_event()
         assert said(network) == ["activityStart", 5_000, 1, "activityEnd"]
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+@on_fake_clock
+async def test_what_a_detector_still_takes_for_speech_is_marked_anew_where_the_service_has_forgotten_it(
+    network,  # noqa: F811
+    forgotten,
+):
+    """Outside of an activity the service discards it, and who has a detector cannot mark it himself."""
+    if forgotten:
+        network.greeting = (READY,)  # without a handle
+    async with connect(manual_vad(), speech=live.SpeechPolicy(detector=loud, preroll_ms=20)) as session:
+        await session.send_audio(levels(5_000))
+        network.last.lose()
+        await session.wait_for_status(live.SessionStatus.RECONNECTING)
+        await session.wait_for_status(live.SessionStatus.CONNECTED)
+        await session.send_audio(levels(5_001))
+    assert said(network) == [*(["activityStart"] if forgotten else []), 5_001, "activityEnd"]
+
+
+@on_fake_clock
+async def test_an_activity_that_the_service_has_forgotten_is_not_ended(network):  # noqa: F811
+    network.greeting = (READY,)
+    async with connect(manual_vad(), speech=live.SpeechPolicy(detector=loud, preroll_ms=0)) as session:
+        await session.send_audio(levels(5_000))
+        network.last.lose()
+        await session.wait_for_status(live.SessionStatus.RECONNECTING)
+        await session.wait_for_status(live.SessionStatus.CONNECTED)
+        await asyncio.sleep(10)
+        assert said(network) == []
+        await session.send_audio(levels(1, 2, 5_002))
+    assert said(network) == ["activityStart", 5_002, "activityEnd"]

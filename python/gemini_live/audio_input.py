@@ -53,6 +53,8 @@ class AudioInput:
         if policy.stream_end_after_ms is not None and not marked_by_user:
             self._pause = Pause(asyncio.get_running_loop(), policy.stream_end_after_ms / 1000, self._paused)
         runner.pause = self._pause
+        if self._listener is not None:
+            runner.when_forgotten = self._listener.forget
         resumption = config.setup.session_resumption
         if marked_by_user and self._has_preroll and not (resumption and resumption.handle):
             self._speech.hold()  # a session that goes on may be within an activity

@@ -54,6 +54,7 @@ class Listener:
         self._past_defects = Counter[Defect]()  # of resamplers for other rates
         self._rest = b""
         self._is_active = False
+        self._is_forgotten = False
         self._silent_chunks = 0
         self._lock = threading.Lock()
 
@@ -91,7 +92,20 @@ class Listener:
             finally:
                 self._rest = pcm[heard:]
 
+    def forget(self) -> None:
+        """The service does not know of an activity that has begun: if it goes on, it is marked anew.
+
+        Without the lock, which is held for as long as a detector takes; so it is done with the next chunk.
+        """
+        self._is_forgotten = True
+
+    def _catch_up(self) -> None:
+        if self._is_forgotten:
+            self._is_forgotten = self._is_active = False
+            self._speech.hold()
+
     def _hear(self, chunk: bytes, take: Take, mark: Mark) -> None:
+        self._catch_up()
         try:
             somebody_speaks = self._verdict(chunk)
         except BaseException:
@@ -131,6 +145,7 @@ class Listener:
     def finish(self, take: Take, mark: Mark) -> None:
         """Nothing more comes: what is being said ends here."""
         with self._lock:
+            self._catch_up()
             rest, self._rest = self._rest + self._resampler.flush(), b""
             if self._is_active:
                 if rest:
