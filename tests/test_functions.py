@@ -208,6 +208,17 @@ def test_the_order_of_decorators_does_not_matter():
     assert [Function(Shop.first).name, Function(Shop().second).name] == ["of_class", "of_none"]
 
 
+def test_any_name_of_a_parameter_will_do():
+    def f(self: int, __hidden: int, kind: str = "x"):
+        pass
+
+    function = Function(f)
+    assert [*function.declaration.parameters_json_schema["properties"]] == ["self", "__hidden", "kind"]
+    assert function.read({"self": 1.0, "__hidden": 2}) == {"self": 1, "__hidden": 2}
+    with pytest.raises(msgspec.ValidationError, match="missing required field `__hidden`"):
+        function.read({"self": 1})
+
+
 def generator(item: str):
     yield item
 

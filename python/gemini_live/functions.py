@@ -186,13 +186,18 @@ class Function:
             parameters_json_schema=schema if properties else None,
             behavior=self.options.behavior,
         )
+        # A struct cannot name its fields as freely as a function its parameters: `__x` would be another name in a class.
+        fields = {f"field_{index}": name for index, name in enumerate(hints)}
         # what is not given stays unset, so that the function's own default is used
         self._arguments = msgspec.defstruct(
             "Arguments",
             [
-                (name, hint) if name in required else (name, typing.Union[hint, msgspec.UnsetType], msgspec.UNSET)  # noqa: UP007 - a hint may be an object that does not know |
-                for name, (hint, _) in hints.items()
+                (field, hints[name][0])
+                if name in required
+                else (field, typing.Union[hints[name][0], msgspec.UnsetType], msgspec.UNSET)  # noqa: UP007 - a hint may be an object that does not know |
+                for field, name in fields.items()
             ],
+            rename=fields,
             kw_only=True,
             forbid_unknown_fields=True,
         )
@@ -251,7 +256,8 @@ class Function:
             msgspec.ValidationError: one is missing, unknown or of the wrong type.
         """
         read = msgspec.convert(_whole_numbers(arguments), self._arguments, str_keys=True)
-        given = ((name, getattr(read, name)) for name in read.__struct_fields__)
+        names = zip(read.__struct_encode_fields__, read.__struct_fields__, strict=True)
+        given = ((name, getattr(read, field)) for name, field in names)
         return {name: value for name, value in given if value is not msgspec.UNSET}
 
     async def call(self, arguments: Mapping[str, Any]) -> object:
