@@ -219,6 +219,23 @@ def test_any_name_of_a_parameter_will_do():
         function.read({"self": 1})
 
 
+class Tagged(msgspec.Struct, tag=True):
+    discriminator: Place
+
+
+class Other(msgspec.Struct, tag=True):
+    pass
+
+
+def test_a_field_may_be_called_as_what_a_schema_says():
+    def f(rule: Tagged | Other):
+        pass
+
+    function = Function(f)
+    (tagged, _) = function.declaration.parameters_json_schema["properties"]["rule"]["anyOf"]
+    assert tagged["properties"]["discriminator"]["title"] == "Place"
+
+
 def generator(item: str):
     yield item
 

@@ -186,7 +186,7 @@ class Function:
             parameters_json_schema=schema if properties else None,
             behavior=self.options.behavior,
         )
-        # A struct cannot name its fields as freely as a function its parameters: `__x` would be another name in a class.
+        # A struct cannot name its fields as freely as a function its parameters: in a class `__x` is another name.
         fields = {f"field_{index}": name for index, name in enumerate(hints)}
         # what is not given stays unset, so that the function's own default is used
         self._arguments = msgspec.defstruct(
@@ -382,8 +382,14 @@ def _inline(schema: object, definitions: Mapping[str, Any], inside: tuple[str, .
             raise TypeError(f"{name} contains itself")
         whole = {**definitions[name], **{key: value for key, value in fields.items() if key != "$ref"}}
         return _inline(whole, definitions, (*inside, name))
-    # a discriminator maps to the references that are gone
-    return {key: _inline(value, definitions, inside) for key, value in fields.items() if key != "discriminator"}
+    inlined: dict[str, object] = {}
+    for key, value in fields.items():
+        if key == "properties" and isinstance(value, dict):  # by names that are the user's, such as "discriminator"
+            named = cast("dict[str, object]", value)
+            inlined[key] = {field: _inline(inner, definitions, inside) for field, inner in named.items()}
+        elif key != "discriminator":  # which maps to the references that are gone
+            inlined[key] = _inline(value, definitions, inside)
+    return inlined
 
 
 def _whole_numbers(value: object) -> object:
