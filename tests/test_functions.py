@@ -236,6 +236,15 @@ def test_a_field_may_be_called_as_what_a_schema_says():
     assert tagged["properties"]["discriminator"]["title"] == "Place"
 
 
+def test_an_object_that_can_be_called_is_a_tool():
+    class Shop:
+        async def __call__(self, place: Place):
+            return place
+
+    shop = live.tool(name="shop")(Shop())
+    assert Function(shop).read({"place": {"name": "hall"}}) == {"place": Place("hall")}
+
+
 def generator(item: str):
     yield item
 

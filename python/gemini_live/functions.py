@@ -212,7 +212,10 @@ class Function:
             parameters = inspect.signature(self._function).parameters
         except Exception as error:  # noqa: BLE001 - reading annotations runs code
             raise self._wrong(f"its parameters cannot be read: {error}") from None
-        scope = getattr(inspect.unwrap(self._function), "__globals__", {})
+        bare = inspect.unwrap(self._function)
+        if not inspect.isroutine(bare):
+            bare = inspect.unwrap(type(bare).__call__)  # an object that can be called
+        scope = getattr(bare, "__globals__", {})
         hints: dict[str, tuple[Any, object]] = {}
         for name, parameter in parameters.items():
             match parameter.kind:
