@@ -157,6 +157,7 @@ ACCEPTED = [
     (VERTEX, UNKNOWN, {"session_resumption": {"transparent": True}, "explicit_vad_signal": True}),
     (DEV, UNKNOWN, {"session_resumption": {"transparent": False}, "tools": [{"mcp_servers": [{}]}]}),
     (DEV, UNKNOWN, {"tools": [{"google_search": {"timeRangeFilter": {}}, "google_maps": {}, "code_execution": {}}]}),
+    (DEV, UNKNOWN, {"tools": [{"google_maps": {"authConfig": "no object, which the service will say"}}]}),
     (DEV, UNKNOWN, {"thinking_config": {}, "response_modalities": ["TEXT"], "tools": function(behavior="BLOCKING")}),
     (DEV, "gemini-3.8-live", {"tools": [{"google_search": {}}, *function(behavior="BLOCKING")]}),
     (DEV, "gemini-3.8-live", {"proactivity": {"proactive_audio": True}, "enable_affective_dialog": False}),

@@ -470,6 +470,14 @@ def test_interrupted_comes_before_everything_else_of_its_message():
         assert kinds.index(kind) < end
 
 
+def test_a_part_with_audio_and_text_gives_both():
+    raw = (
+        b'{"serverContent":{"modelTurn":{"parts":[{"text":"a","thoughtSignature":"AA==",'
+        b'"inlineData":{"mimeType":"audio/pcm","data":"AAAA"}}]}}}'
+    )
+    assert codec.decode(raw) == [ModelAudio(data=b"\0\0\0"), ModelText(text="a", thought_signature=b"\0")]
+
+
 def test_several_fields_in_one_message():
     raw = (
         b'{"serverContent":{"modelTurn":{"parts":[{"text":"a"}]},"outputTranscription":{"text":"b"},'

@@ -208,6 +208,43 @@ def test_the_order_of_decorators_does_not_matter():
     assert [Function(Shop.first).name, Function(Shop().second).name] == ["of_class", "of_none"]
 
 
+def test_any_name_of_a_parameter_will_do():
+    def f(self: int, __hidden: int, kind: str = "x"):
+        pass
+
+    function = Function(f)
+    assert [*function.declaration.parameters_json_schema["properties"]] == ["self", "__hidden", "kind"]
+    assert function.read({"self": 1.0, "__hidden": 2}) == {"self": 1, "__hidden": 2}
+    with pytest.raises(msgspec.ValidationError, match="missing required field `__hidden`"):
+        function.read({"self": 1})
+
+
+class Tagged(msgspec.Struct, tag=True):
+    discriminator: Place
+
+
+class Other(msgspec.Struct, tag=True):
+    pass
+
+
+def test_a_field_may_be_called_as_what_a_schema_says():
+    def f(rule: Tagged | Other):
+        pass
+
+    function = Function(f)
+    (tagged, _) = function.declaration.parameters_json_schema["properties"]["rule"]["anyOf"]
+    assert tagged["properties"]["discriminator"]["title"] == "Place"
+
+
+def test_an_object_that_can_be_called_is_a_tool():
+    class Shop:
+        async def __call__(self, place: Place):
+            return place
+
+    shop = live.tool(name="shop")(Shop())
+    assert Function(shop).read({"place": {"name": "hall"}}) == {"place": Place("hall")}
+
+
 def generator(item: str):
     yield item
 

@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import functools
 import gc
+import itertools
 import json
 import logging
 import threading
@@ -722,6 +723,31 @@ async def test_a_service_that_has_forgotten_all_gets_no_old_answers(network):
         await asyncio.sleep(30)
         assert session.tools == live.ToolStats(calls=2, dropped=1, answered=1)
     assert len(answers(network)) == 1
+
+
+@on_fake_clock
+async def test_a_call_of_another_conversation_is_not_answered_by_what_is_left_of_an_old_one(network):
+    network.greeting = GREETING[:1]  # no handle
+    runs = itertools.count(1)
+
+    @live.tool(timeout_s=30)
+    async def f():
+        run = next(runs)
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            await asyncio.sleep(5)  # does not heed it
+        return run
+
+    async with connect(f) as session:
+        network.last.say(tool_call(call_id="same"))
+        await asyncio.sleep(1)
+        network.last.lose()
+        while session.stats.reconnects == 0:
+            await asyncio.sleep(0.1)
+        network.last.say(tool_call(call_id="same"))
+        await answered(network)
+    assert [answer["response"] for answer in answers(network)] == [{"output": 2}]
 
 
 @on_fake_clock

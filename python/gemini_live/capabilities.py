@@ -284,8 +284,10 @@ def _found(value: object, path: str) -> Iterator[tuple[str, Any]]:
         fields = cast("Mapping[str, object]", value)
         camel = re.sub(r"_(\w)", lambda found: found[1].upper(), name)
         inner = fields.get(name, fields.get(camel))
-    else:
+    elif isinstance(value, msgspec.Struct):
         inner = getattr(value, name)
+    else:
+        return  # a free-form object may hold anything where another is expected
     if inner is None or inner == ():
         return
     items: Sequence[tuple[str, object]] = [(name, inner)]

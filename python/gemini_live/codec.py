@@ -284,7 +284,7 @@ class _Reading:
         if blob is not None and blob.mime_type.partition(";")[0].rstrip() == "audio/pcm":
             self.found.append(events.ModelAudio(data=blob.data, rate_hz=_rate_hz(blob.mime_type)))
             blob = None
-        elif part.text is not None:
+        if part.text is not None:
             kind = events.Thought if part.thought else events.ModelText
             self.found.append(kind(text=part.text, thought_signature=signature))
             signature = None

@@ -55,7 +55,7 @@ class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 0 <= self.base_s <= self.cap_s:
             raise ConfigError(f"need 0 <= base_s <= cap_s, got {self.base_s} and {self.cap_s}", path="reconnect.base_s")
-        if self.max_attempts is not None and self.max_attempts < 1:
+        if self.max_attempts is not None and not self.max_attempts >= 1:
             raise ConfigError(
                 f"max_attempts is at least 1, got {self.max_attempts}; enabled=False switches reconnecting off",
                 path="reconnect.max_attempts",
@@ -82,8 +82,8 @@ class OutboxLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} cannot be negative", path=f"outbox.{name}")
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}", path=f"outbox.{name}")
 
 
 def without_password(url: str) -> str:

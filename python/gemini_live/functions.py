@@ -186,13 +186,18 @@ class Function:
             parameters_json_schema=schema if properties else None,
             behavior=self.options.behavior,
         )
+        # A struct cannot name its fields as freely as a function its parameters: in a class `__x` is another name.
+        fields = {f"field_{index}": name for index, name in enumerate(hints)}
         # what is not given stays unset, so that the function's own default is used
         self._arguments = msgspec.defstruct(
             "Arguments",
             [
-                (name, hint) if name in required else (name, typing.Union[hint, msgspec.UnsetType], msgspec.UNSET)  # noqa: UP007 - a hint may be an object that does not know |
-                for name, (hint, _) in hints.items()
+                (field, hints[name][0])
+                if name in required
+                else (field, typing.Union[hints[name][0], msgspec.UnsetType], msgspec.UNSET)  # noqa: UP007 - a hint may be an object that does not know |
+                for field, name in fields.items()
             ],
+            rename=fields,
             kw_only=True,
             forbid_unknown_fields=True,
         )
@@ -207,7 +212,10 @@ class Function:
             parameters = inspect.signature(self._function).parameters
         except Exception as error:  # noqa: BLE001 - reading annotations runs code
             raise self._wrong(f"its parameters cannot be read: {error}") from None
-        scope = getattr(inspect.unwrap(self._function), "__globals__", {})
+        bare = inspect.unwrap(self._function)
+        if not inspect.isroutine(bare):
+            bare = inspect.unwrap(type(bare).__call__)  # an object that can be called
+        scope = getattr(bare, "__globals__", {})
         hints: dict[str, tuple[Any, object]] = {}
         for name, parameter in parameters.items():
             match parameter.kind:
@@ -251,7 +259,8 @@ class Function:
             msgspec.ValidationError: one is missing, unknown or of the wrong type.
         """
         read = msgspec.convert(_whole_numbers(arguments), self._arguments, str_keys=True)
-        given = ((name, getattr(read, name)) for name in read.__struct_fields__)
+        names = zip(read.__struct_encode_fields__, read.__struct_fields__, strict=True)
+        given = ((name, getattr(read, field)) for name, field in names)
         return {name: value for name, value in given if value is not msgspec.UNSET}
 
     async def call(self, arguments: Mapping[str, Any]) -> object:
@@ -376,8 +385,14 @@ def _inline(schema: object, definitions: Mapping[str, Any], inside: tuple[str, .
             raise TypeError(f"{name} contains itself")
         whole = {**definitions[name], **{key: value for key, value in fields.items() if key != "$ref"}}
         return _inline(whole, definitions, (*inside, name))
-    # a discriminator maps to the references that are gone
-    return {key: _inline(value, definitions, inside) for key, value in fields.items() if key != "discriminator"}
+    inlined: dict[str, object] = {}
+    for key, value in fields.items():
+        if key == "properties" and isinstance(value, dict):  # by names that are the user's, such as "discriminator"
+            named = cast("dict[str, object]", value)
+            inlined[key] = {field: _inline(inner, definitions, inside) for field, inner in named.items()}
+        elif key != "discriminator":  # which maps to the references that are gone
+            inlined[key] = _inline(value, definitions, inside)
+    return inlined
 
 
 def _whole_numbers(value: object) -> object:

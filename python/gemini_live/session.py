@@ -7,6 +7,7 @@ import contextlib
 import functools
 import time
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,7 +28,7 @@ from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self, TypeVar
 
@@ -226,11 +227,13 @@ class Session:
 
         Raises:
             ValueError: the text is empty.
+            ConfigError: it is no text.
             SessionClosed: the session has ended.
         """
         if not text:
             raise ValueError("the text is empty")
-        await self._send("text", RealtimeInput(text=text), asked=self._runner.user_asked)
+        message = struct_from(RealtimeInput, {"text": text}, "message")
+        await self._send("text", message, asked=self._runner.user_asked)
 
     async def activity_start(self) -> None:
         """Mark the beginning of speech; only with the service's voice activity detection disabled.
@@ -410,6 +413,8 @@ class Session:
         instruction = (
             None if system_instruction is None else struct_from(Content, system_instruction, "system_instruction")
         )
+        if tools is not None and not isinstance(tools, Sequence):
+            raise ConfigError(f"tools is a list, not {type(tools).__name__}", path="tools")
         new = [struct_from(Tool, one, f"tools[{index}]") for index, one in enumerate(tools or ())]
         await self._send(
             "context_update",

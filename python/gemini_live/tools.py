@@ -215,7 +215,9 @@ class Tools:
     async def _run(self, key: str, call: FunctionCall, function: Function) -> None:
         await asyncio.sleep(0)  # an eager task would begin, and end, before it is known here
         answer, failed = await _outcome(call, function)
-        self._working.pop(key, None)
+        if self._working.get(key) is not asyncio.current_task():
+            return  # cancelled long ago, without heeding it; a call that has the same id by now is another one
+        del self._working[key]
         self._stop_clock(key)
         self._catch_up()
         self._carry_out(self._ledger.answered(key, answer, failed=failed))
