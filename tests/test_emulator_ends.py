@@ -138,6 +138,15 @@ async def test_e45_connections_last_as_long_as_the_model_has_it():
         assert await client.closed() == EXPIRED
 
 
+async def test_e45_a_connection_that_lasts_for_less_than_go_away_announces():
+    async with talk_without_setup(None, profile=profile(lifetime_s=0.03)) as client:
+        assert await client.get() == {"goAway": {"timeLeft": "0.030s"}}
+        assert await client.closed() == EXPIRED
+    faults = emulator.Faults(go_away_missing=True)
+    async with talk_without_setup(faults, profile=profile(lifetime_s=0.03)) as client:
+        assert await client.closed() == EXPIRED
+
+
 @contextlib.asynccontextmanager
 async def talk_without_setup(faults, **options):
     """For what comes at an age, which may be before a busy machine has set anything up."""

@@ -268,7 +268,8 @@ class Connection:
         faults = self._faults
         left_s, away_at = faults.go_away_time_left_s, faults.go_away_after_s
         if away_at is None:
-            away_at = max(0.0, self._profile.lifetime_s - left_s)
+            left_s = min(left_s, self._profile.lifetime_s)  # or a short life would be prolonged by its announcement
+            away_at = self._profile.lifetime_s - left_s
         if faults.go_away_missing:
             self._at(away_at + left_s, _Close(faults.go_away_code, faults.go_away_reason))
         else:
