@@ -10,7 +10,21 @@ import numpy as np
 import pytest
 
 import emulator_client
-from emulator_client import DEV, DEV_MODEL, TOOLS, blob, contents, dial, profile, said, silence, speech, talk, tone
+from emulator_client import (
+    DEV,
+    DEV_MODEL,
+    TOOLS,
+    VERTEX,
+    blob,
+    contents,
+    dial,
+    profile,
+    said,
+    silence,
+    speech,
+    talk,
+    tone,
+)
 from gemini_live import emulator
 from gemini_live.errors import ConfigError
 
@@ -136,6 +150,13 @@ async def test_e45_connections_last_as_long_as_the_model_has_it():
     async with talk_without_setup(faults, profile=lifetime) as client:
         assert await client.get() == {"goAway": {"timeLeft": "0.030s"}}
         assert await client.closed() == EXPIRED
+
+
+@pytest.mark.parametrize(("path", "left"), [(DEV, "50s"), (VERTEX, "30s")])
+async def test_e45_how_much_is_left_depends_on_the_surface(path, left):
+    emu = emulator.serve(faults=emulator.Faults(go_away_after_s=0), compress_time=True)
+    async with emu as url, dial(url, path) as client:
+        assert await client.get() == {"goAway": {"timeLeft": left}}
 
 
 async def test_e45_a_connection_that_lasts_for_less_than_go_away_announces():

@@ -48,6 +48,8 @@ _STALE: Final = {
 }
 _HANDLE_VALID_S: Final = {"dev": 2 * 3600.0, "vertex": 24 * 3600.0}
 """After the last connection of a session (session guides)."""
+_TIME_LEFT_S: Final = {"dev": 50.0, "vertex": 30.0}
+"""What goAway says (measured)."""
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long a client may take to answer a close frame."""
 
@@ -267,6 +269,8 @@ class Connection:
     def _plan_the_end(self) -> None:
         faults = self._faults
         left_s, away_at = faults.go_away_time_left_s, faults.go_away_after_s
+        if left_s is None:
+            left_s = _TIME_LEFT_S[self.surface]
         if away_at is None:
             left_s = min(left_s, self._profile.lifetime_s)  # or a short life would be prolonged by its announcement
             away_at = self._profile.lifetime_s - left_s
