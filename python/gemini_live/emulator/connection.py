@@ -21,6 +21,7 @@ from gemini_live.emulator import answers, replies
 from gemini_live.emulator.admission import admit
 from gemini_live.emulator.conversation import Conversation, Outgoing
 from gemini_live.emulator.faults import DEADLINE_EXPIRED
+from gemini_live.emulator.replay import is_speech, message_of
 from gemini_live.emulator.script import Close
 from gemini_live.emulator.wire import Refusal, close_reason, is_close_code, read
 from gemini_live.errors import ConfigError
@@ -354,7 +355,7 @@ class Connection:
                 return self._said(out), None
             if (due := self._conversation.deadline()) is not None:
                 times.append(due)
-        if self._player is not None:
+        if self._player is not None and not self._silent:
             if (played := self._player.due(now)) is not None:
                 return self._played(played), None
             if (due := self._player.deadline()) is not None:
@@ -376,6 +377,8 @@ class Connection:
                 self._sent(message, speech=speech)
             case _SayText(data):
                 await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
+                message = message_of(data)
+                self._sent(message, speech=is_speech(message))
             case _Pong(data):
                 await self._socket.pong(data)
             case _Open():
@@ -446,10 +449,10 @@ class Connection:
         ledger.bytes += len(data)
         if self._refusal is not None:
             return
-        if self._player is not None:
-            self._heard_in_replay(self._player, data)
-            return
         try:
+            if self._player is not None:
+                self._heard_in_replay(self._player, data)
+                return
             kind, fields = read(data, self.surface)
             if self._conversation is None:
                 self._set_up(kind, fields)
@@ -473,6 +476,8 @@ class Connection:
     def _heard_in_replay(self, player: Player, data: str | bytes) -> None:
         """A recording answers what is sent, whatever it is."""
         is_setup = player.heard(data, self._clock())
+        if is_setup and self._fails_at_setup():
+            return
         self.ledger.messages += not is_setup
         self._wake.set()
         self._count()
@@ -484,15 +489,25 @@ class Connection:
         if ledger.messages == faults.close_after_messages:
             self.close(faults.close_code, faults.close_reason)
 
+    def _fails_at_setup(self) -> bool:
+        """Whether a cut has answered the setup.
+
+        Raises:
+            Refusal: a close is to answer it.
+        """
+        if self._faults.cut_at_setup:
+            self.cut("at the setup")
+            return True
+        if self._faults.close_at_setup:
+            raise Refusal(self._faults.close_code, self._faults.close_reason)
+        return False
+
     def _set_up(self, kind: str, setup: dict[str, Any]) -> None:
         if kind != "setup":
             raise Refusal(1007, "setup must be the first message and only the first")
-        faults, pace = self._faults, self._profile.pace
-        if faults.cut_at_setup:
-            self.cut("at the setup")
+        if self._fails_at_setup():
             return
-        if faults.close_at_setup:
-            raise Refusal(faults.close_code, faults.close_reason)
+        faults, pace = self._faults, self._profile.pace
         if self._permit is not None:
             setup = self._permit.use(setup)
             self._at(self._permit.left_s, _Close(1011, "auth token has expired"))
