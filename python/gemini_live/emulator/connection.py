@@ -305,7 +305,7 @@ class Connection:
                     pass
                 case WSMsgType.CLOSE:
                     # the session is free before the client can see the echo: it may resume at once (E7)
-                    self._closed_by(message.data, message.extra or "")
+                    self._closed_by(message.data or None, message.extra or "")  # aiohttp says 0 for no code
                     await self._socket.close(code=message.data or WSCloseCode.OK, drain=False)
                     return True
                 case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and not self._ending:
