@@ -402,6 +402,7 @@ def test_faults_that_cannot_be(fields):
         (emulator.Profile, {"pace": None}),
         (emulator.Pace, {"speed": "fast"}),
         (emulator.Pace, {"hold": float("nan")}),
+        (emulator.Pace, {"update_every_s": 0}),
     ],
     ids=str,
 )
