@@ -368,6 +368,22 @@ async def test_e48_too_many_at_once(by_status):
             await second.set_up()
 
 
+async def test_e48_who_was_refused_takes_no_place():
+    faults = emulator.Faults(max_connections=1)
+    async with (
+        emulator.serve(faults=faults, api_key="good", compress_time=True) as url,
+        dial(url, key="bad") as stranger,
+        dial(url, key="good") as first,
+    ):
+        await first.set_up()
+        async with dial(url, key="good") as second:
+            assert (await second.closed())[0] == 1011
+        await first.ws.close()
+        async with dial(url, key="good") as third:  # the stranger has not even answered its close
+            await third.set_up()
+        await stranger.closed()
+
+
 @pytest.mark.parametrize(
     "fields",
     [

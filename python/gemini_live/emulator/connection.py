@@ -171,6 +171,11 @@ class Connection:
 
     # --- from outside ---
 
+    @property
+    def served(self) -> bool:
+        """Whether it takes a place: it was not refused, and has not begun to end."""
+        return self._refusal is None and not self._ending
+
     async def go_away(self, time_left_s: float) -> None:
         """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over.
 
