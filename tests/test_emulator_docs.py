@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import shlex
 import textwrap
 
@@ -10,7 +11,7 @@ import pytest
 
 import emulator_client
 import gemini_live
-from emulator_client import talk
+from emulator_client import DEV, VERTEX, dial, talk
 from gemini_live import emulator
 from gemini_live.emulator import Reply, Rule, When
 from gemini_live.emulator.control import COMMANDS
@@ -23,6 +24,15 @@ PAGE = ROOT / "docs" / "emulator.md"
 
 def lines(program):
     return [line for block in blocks(PAGE, "sh") for line in block.text.splitlines() if line.startswith(program)]
+
+
+async def test_its_paths_are_served():
+    paths = set(re.findall(r"/ws/[\w./]+", PAGE.read_text(encoding="utf-8")))
+    assert paths == {DEV, VERTEX}
+    async with emulator.serve() as url:
+        for path in paths:
+            async with dial(url, path):
+                pass
 
 
 @pytest.mark.parametrize("line", lines("curl"))

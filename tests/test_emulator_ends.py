@@ -10,7 +10,21 @@ import numpy as np
 import pytest
 
 import emulator_client
-from emulator_client import DEV, DEV_MODEL, TOOLS, blob, contents, dial, profile, said, silence, speech, talk, tone
+from emulator_client import (
+    DEV,
+    DEV_MODEL,
+    TOOLS,
+    VERTEX,
+    blob,
+    contents,
+    dial,
+    profile,
+    said,
+    silence,
+    speech,
+    talk,
+    tone,
+)
 from gemini_live import emulator
 from gemini_live.errors import ConfigError
 
@@ -135,6 +149,22 @@ async def test_e45_connections_last_as_long_as_the_model_has_it():
     faults = emulator.Faults(go_away_time_left_s=0.03)
     async with talk_without_setup(faults, profile=lifetime) as client:
         assert await client.get() == {"goAway": {"timeLeft": "0.030s"}}
+        assert await client.closed() == EXPIRED
+
+
+@pytest.mark.parametrize(("path", "left"), [(DEV, "50s"), (VERTEX, "30s")])
+async def test_e45_how_much_is_left_depends_on_the_surface(path, left):
+    emu = emulator.serve(faults=emulator.Faults(go_away_after_s=0), compress_time=True)
+    async with emu as url, dial(url, path) as client:
+        assert await client.get() == {"goAway": {"timeLeft": left}}
+
+
+async def test_e45_a_connection_that_lasts_for_less_than_go_away_announces():
+    async with talk_without_setup(None, profile=profile(lifetime_s=0.03)) as client:
+        assert await client.get() == {"goAway": {"timeLeft": "0.030s"}}
+        assert await client.closed() == EXPIRED
+    faults = emulator.Faults(go_away_missing=True)
+    async with talk_without_setup(faults, profile=profile(lifetime_s=0.03)) as client:
         assert await client.closed() == EXPIRED
 
 
@@ -338,6 +368,22 @@ async def test_e48_too_many_at_once(by_status):
             await second.set_up()
 
 
+async def test_e48_who_was_refused_takes_no_place():
+    faults = emulator.Faults(max_connections=1)
+    async with (
+        emulator.serve(faults=faults, api_key="good", compress_time=True) as url,
+        dial(url, key="bad") as stranger,
+        dial(url, key="good") as first,
+    ):
+        await first.set_up()
+        async with dial(url, key="good") as second:
+            assert (await second.closed())[0] == 1011
+        await first.ws.close()
+        async with dial(url, key="good") as third:  # the stranger has not even answered its close
+            await third.set_up()
+        await stranger.closed()
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -372,6 +418,7 @@ def test_faults_that_cannot_be(fields):
         (emulator.Profile, {"pace": None}),
         (emulator.Pace, {"speed": "fast"}),
         (emulator.Pace, {"hold": float("nan")}),
+        (emulator.Pace, {"update_every_s": 0}),
     ],
     ids=str,
 )

@@ -88,6 +88,44 @@ async def test_connections_one_after_the_other(tmp_path):
                 assert await second.closed() == (1006, "")
 
 
+SPEECH = {"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm", "data": "AAAA"}}]}}}
+CALLED = {"toolCall": {"functionCalls": [{"id": "1", "name": "f"}]}}
+FAILED = (1008, "no")
+
+
+@pytest.mark.parametrize(
+    ("faults", "heard", "end"),
+    [
+        ({"cut_at_setup": True}, [], (1006, "")),
+        ({"close_at_setup": True}, [], FAILED),
+        ({"cut_at_speech": 2}, [DONE, SPEECH, SPEECH], (1006, "")),
+        ({"close_at_speech": 1}, [DONE, SPEECH], FAILED),
+        ({"cut_at_call": True}, [DONE, SPEECH, SPEECH, CALLED], (1006, "")),
+        ({"close_at_call": True}, [DONE, SPEECH, SPEECH, CALLED], FAILED),
+    ],
+)
+async def test_faults_strike_in_a_replay_too(tmp_path, faults, heard, end):
+    said = [line(0.2, "<", message) for message in (DONE, SPEECH, SPEECH, CALLED, DONE)]
+    path = write(tmp_path / "call.jsonl", opened(), line(0.1, ">", SETUP), *said)
+    failing = emulator.Faults(close_code=FAILED[0], close_reason=FAILED[1], **faults)
+    async with emulator.serve(replay=path, faults=failing, compress_time=True) as url, dial(url) as client:
+        await client.say(**SETUP)
+        assert [await client.get() for _ in heard] == heard
+        assert await client.closed() == end
+
+
+async def test_a_replay_is_silent_after_go_away_if_told_to(tmp_path):
+    path = write(tmp_path / "call.jsonl", opened(), line(0.1, ">", SETUP), line(0.2, "<", DONE))
+    emu = emulator.Emulator(replay=path, faults=emulator.Faults(go_away_silent=True), compress_time=True)
+    async with emu, dial(emu.url) as client:
+        await client.flushed()
+        await emu.go_away(0.05)
+        await client.say(**SETUP)
+        assert "goAway" in await client.get()
+        message = await client.ws.receive()
+        assert message.type is aiohttp.WSMsgType.CLOSE
+
+
 @pytest.mark.parametrize("audio", ["whole", "hash"])
 async def test_what_the_packages_own_recorder_wrote(audio, tmp_path):
     async def talk(url, **options):

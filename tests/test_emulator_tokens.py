@@ -175,6 +175,24 @@ async def test_e49_times(body, later, end):
                 assert await client.closed() == end
 
 
+async def test_e49_a_clock_that_is_set_ends_connections_too():
+    async with minting() as (emu, mint, clock):
+        token = (await mint({}))[1]["name"]
+        async with enter(emu, token) as client:
+            assert await client.get() == {"setupComplete": {}}
+            emu.tokens.clock = lambda: clock() + 1801
+            assert await client.closed() == (1011, "auth token has expired")
+
+
+async def test_e49_a_clock_may_be_set_between_the_upgrade_and_the_setup():
+    async with minting() as (emu, mint, clock):
+        token = (await mint({}))[1]["name"]
+        async with dial(emu.url, f"{CONSTRAINED}?access_token={token}", key="") as client:
+            emu.tokens.clock = lambda: clock() + 61
+            await client.say(setup={"model": DEV_MODEL})
+            assert await client.closed() == TOO_OLD
+
+
 async def test_e49_a_token_may_expire_while_connected():
     async with minting() as (emu, mint, _):
         token = (await mint({"expireTime": at(0.05)}))[1]["name"]

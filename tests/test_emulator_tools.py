@@ -234,3 +234,33 @@ def test_e34_a_call_counts_as_tokens_of_the_response(behavior):
         assert ends[0]["totalTokenCount"] == ends[0]["promptTokenCount"] + 2
     else:
         assert before["TEXT"] == 2 + 2  # the question and the call
+
+
+def test_e36_partial_results_are_scheduled_one_by_one():
+    conversation = converse(setup={"tools": [{"function_declarations": [{"name": "order"}]}]})
+    conversation.receive("realtime_input", {"text": "order"}, 0.0)
+    run(conversation)
+    (call_id,) = conversation.memory.calls
+
+    def answer(now, **fields):
+        response = {"id": call_id, "name": "order", "response": {}} | fields
+        conversation.receive("tool_response", {"function_responses": [response]}, now)
+        return run(conversation)
+
+    for now, words in ((10.0, "brewing"), (20.0, "poured")):
+        assert said(message for _, message in answer(now, response={"output": words}, will_continue=True)) == words
+        assert list(conversation.memory.calls) == [call_id]
+    assert answer(30.0, will_continue=False, scheduling="SILENT") == []
+    assert not conversation.memory.calls
+
+
+def test_e34_a_blocking_call_waits_for_the_last_of_its_results():
+    conversation = converse(setup=SNAKE_TOOLS)
+    conversation.receive("realtime_input", {"text": "light"}, 0.0)
+    run(conversation)
+    (call_id,) = conversation.memory.calls
+    response = {"id": call_id, "name": "light", "response": {"output": "on"}}
+    conversation.receive("tool_response", {"function_responses": [response | {"will_continue": True}]}, 5.0)
+    assert run(conversation) == []
+    conversation.receive("tool_response", {"function_responses": [response]}, 6.0)
+    assert names(run(conversation))[-1] == "turnComplete"

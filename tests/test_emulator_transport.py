@@ -134,3 +134,10 @@ async def test_the_ledger_knows_how_a_broken_frame_ended(data, code):
         while emu.connections:
             await asyncio.sleep(0.01)
         assert emu.ledger.connections[0].code == code
+
+
+async def test_e07_a_close_without_a_code_is_told_from_a_code():
+    async with talk() as (emu, client):
+        await client.ws._writer.send_frame(b"", aiohttp.WSMsgType.CLOSE)
+        assert (await client.closed())[0] == 1000
+        assert emu.ledger.connections[0].code is None

@@ -21,6 +21,7 @@ from gemini_live.emulator import answers, replies
 from gemini_live.emulator.admission import admit
 from gemini_live.emulator.conversation import Conversation, Outgoing
 from gemini_live.emulator.faults import DEADLINE_EXPIRED
+from gemini_live.emulator.replay import is_speech, message_of
 from gemini_live.emulator.script import Close
 from gemini_live.emulator.wire import Refusal, close_reason, is_close_code, read
 from gemini_live.errors import ConfigError
@@ -48,6 +49,10 @@ _STALE: Final = {
 }
 _HANDLE_VALID_S: Final = {"dev": 2 * 3600.0, "vertex": 24 * 3600.0}
 """After the last connection of a session (session guides)."""
+_TIME_LEFT_S: Final = {"dev": 50.0, "vertex": 30.0}
+"""What goAway says (measured)."""
+_LOOK_EVERY_S: Final = 0.25
+"""How often a token's age is looked at; the service takes up to 1 s (measured)."""
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long a client may take to answer a close frame."""
 
@@ -88,12 +93,18 @@ class _Limit(NamedTuple):
     """The session may have become too old."""
 
 
+class _Token(NamedTuple):
+    """A test may have set the tokens' clock, by which the token is then too old."""
+
+
 class _Close(NamedTuple):
     code: int
     reason: str
 
 
-_Action = _Say | _SayText | _Pong | _Open | _Update | _GoAway | _Limit | _Cut | _Close
+_Action = _Say | _SayText | _Pong | _Open | _Update | _GoAway | _Limit | _Token | _Cut | _Close
+
+_EXPIRED: Final = _Close(1011, "auth token has expired")
 
 _HALF_A_FRAME: Final = b"\x82\x7e\x10\x00" + b'{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"data":"'
 """The head of a binary frame of 4,096 bytes, and the first 63 of them."""
@@ -159,6 +170,11 @@ class Connection:
         self._clock = asyncio.get_running_loop().time
 
     # --- from outside ---
+
+    @property
+    def served(self) -> bool:
+        """Whether it takes a place: it was not refused, and has not begun to end."""
+        return self._refusal is None and not self._ending
 
     async def go_away(self, time_left_s: float) -> None:
         """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over.
@@ -267,8 +283,11 @@ class Connection:
     def _plan_the_end(self) -> None:
         faults = self._faults
         left_s, away_at = faults.go_away_time_left_s, faults.go_away_after_s
+        if left_s is None:
+            left_s = _TIME_LEFT_S[self.surface]
         if away_at is None:
-            away_at = max(0.0, self._profile.lifetime_s - left_s)
+            left_s = min(left_s, self._profile.lifetime_s)  # or a short life would be prolonged by its announcement
+            away_at = self._profile.lifetime_s - left_s
         if faults.go_away_missing:
             self._at(away_at + left_s, _Close(faults.go_away_code, faults.go_away_reason))
         else:
@@ -299,7 +318,7 @@ class Connection:
                     pass
                 case WSMsgType.CLOSE:
                     # the session is free before the client can see the echo: it may resume at once (E7)
-                    self._closed_by(message.data, message.extra or "")
+                    self._closed_by(message.data or None, message.extra or "")  # aiohttp says 0 for no code
                     await self._socket.close(code=message.data or WSCloseCode.OK, drain=False)
                     return True
                 case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and not self._ending:
@@ -349,7 +368,7 @@ class Connection:
                 return self._said(out), None
             if (due := self._conversation.deadline()) is not None:
                 times.append(due)
-        if self._player is not None:
+        if self._player is not None and not self._silent:
             if (played := self._player.due(now)) is not None:
                 return self._played(played), None
             if (due := self._player.deadline()) is not None:
@@ -371,6 +390,8 @@ class Connection:
                 self._sent(message, speech=speech)
             case _SayText(data):
                 await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
+                message = message_of(data)
+                self._sent(message, speech=is_speech(message))
             case _Pong(data):
                 await self._socket.pong(data)
             case _Open():
@@ -385,6 +406,11 @@ class Connection:
                 await self._send(replies.go_away(time_left_s))
             case _Limit():
                 self._check_age()
+            case _Token():
+                if self._permit is not None and self._permit.left_s > 0:
+                    self._at(_LOOK_EVERY_S, action)
+                else:
+                    self._at(0, _EXPIRED)
             case _Cut(why):
                 self.cut(why)
             case _Close():
@@ -441,10 +467,10 @@ class Connection:
         ledger.bytes += len(data)
         if self._refusal is not None:
             return
-        if self._player is not None:
-            self._heard_in_replay(self._player, data)
-            return
         try:
+            if self._player is not None:
+                self._heard_in_replay(self._player, data)
+                return
             kind, fields = read(data, self.surface)
             if self._conversation is None:
                 self._set_up(kind, fields)
@@ -468,6 +494,8 @@ class Connection:
     def _heard_in_replay(self, player: Player, data: str | bytes) -> None:
         """A recording answers what is sent, whatever it is."""
         is_setup = player.heard(data, self._clock())
+        if is_setup and self._fails_at_setup():
+            return
         self.ledger.messages += not is_setup
         self._wake.set()
         self._count()
@@ -479,18 +507,29 @@ class Connection:
         if ledger.messages == faults.close_after_messages:
             self.close(faults.close_code, faults.close_reason)
 
+    def _fails_at_setup(self) -> bool:
+        """Whether a cut has answered the setup.
+
+        Raises:
+            Refusal: a close is to answer it.
+        """
+        if self._faults.cut_at_setup:
+            self.cut("at the setup")
+            return True
+        if self._faults.close_at_setup:
+            raise Refusal(self._faults.close_code, self._faults.close_reason)
+        return False
+
     def _set_up(self, kind: str, setup: dict[str, Any]) -> None:
         if kind != "setup":
             raise Refusal(1007, "setup must be the first message and only the first")
-        faults, pace = self._faults, self._profile.pace
-        if faults.cut_at_setup:
-            self.cut("at the setup")
+        if self._fails_at_setup():
             return
-        if faults.close_at_setup:
-            raise Refusal(faults.close_code, faults.close_reason)
+        faults, pace = self._faults, self._profile.pace
         if self._permit is not None:
             setup = self._permit.use(setup)
-            self._at(self._permit.left_s, _Close(1011, "auth token has expired"))
+            self._at(self._permit.left_s, _EXPIRED)
+            self._at(_LOOK_EVERY_S, _Token())
         admit(setup, self.surface, self._version, self._profile)
         resumption = setup.get("session_resumption", {})
         self._wants_updates = "session_resumption" in setup

@@ -392,9 +392,12 @@ class Conversation:
             call = memory.calls.get(call_id)
             if call is None and self._faults.close_on_unknown_call:
                 raise Refusal(1008, _NO_ENTITY)
-            if call is None or answer.get("will_continue"):
+            if call is None:
                 continue
-            del memory.calls[call_id]
+            if not answer.get("will_continue"):
+                del memory.calls[call_id]
+            elif call.blocking:
+                continue  # a partial result is spoken of by itself only where nobody waits for the whole
             self._called(call, answer, now)
 
     def _called(self, call: Call, answer: dict[str, Any], now: float) -> None:

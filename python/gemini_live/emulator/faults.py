@@ -62,7 +62,13 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
         float | None,
         knob("goAway", "send goAway at this age (default: the model's age limit less the time left)"),
     ] = None
-    go_away_time_left_s: Annotated[float, knob("goAway", "what goAway says is left; 50 s and 60 s were seen")] = 50.0
+    go_away_time_left_s: Annotated[
+        float | None,
+        knob(
+            "goAway",
+            "what goAway says is left (default: 50 s on the Developer API, 30 s on Vertex AI; both measured)",
+        ),
+    ] = None
     go_away_silent: Annotated[bool, knob("goAway", "say nothing more after goAway, as some servers do")] = False
     go_away_missing: Annotated[bool, knob("goAway", "end without having said goAway, as was seen too")] = False
     go_away_code: Annotated[int, knob("goAway", "close with it when the time is over; 1000, 1001, 1008 were seen")] = (

@@ -52,7 +52,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How long things take. The defaults are what was measured on gemini-3.8-live.
 
     Raises:
-        ConfigError: a negative number, or a speed of 0.
+        ConfigError: a negative number, a speed of 0, or no time between two updates.
     """
 
     setup_s: Annotated[
@@ -92,6 +92,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         check_fields(self, "pace")
         if self.speed == 0:
             raise ConfigError("speed 0 would never say anything", path="pace.speed")
+        if self.update_every_s == 0:
+            raise ConfigError("update_every_s 0 would never say anything else", path="pace.update_every_s")
 
     @classmethod
     def compressed(cls) -> Pace:

@@ -22,7 +22,7 @@ from gemini_live.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Player", "Recording", "read_recording"]
+__all__ = ["Player", "Recording", "is_speech", "message_of", "read_recording"]
 
 _AUDIO: Final = frozenset({"audio", "mediaChunks", "media_chunks"})
 _HASHED: Final = re.compile(r"sha256:[0-9a-f]{64}:(\d{1,9})")
@@ -201,6 +201,21 @@ def _json(data: str | bytes) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
+
+
+def message_of(data: str | bytes) -> dict[str, Any]:
+    """The server's message in a frame; an empty one where there is none."""
+    message = _json(data)
+    return message if isinstance(message, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def is_speech(message: dict[str, Any]) -> bool:
+    """Whether a server's message holds speech of the model."""
+    try:
+        parts = message["serverContent"]["modelTurn"]["parts"]
+        return any(part.get("inlineData", {}).get("mimeType", "").startswith("audio/") for part in parts)
+    except (AttributeError, KeyError, TypeError):
+        return False  # a recording may hold anything
 
 
 def _is_audio(message: Any) -> bool:  # noqa: ANN401 - any JSON

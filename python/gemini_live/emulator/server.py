@@ -302,7 +302,8 @@ class Emulator:
             self._tell(f"upgrade refused with {faults.http_status}")
             return web.Response(status=faults.http_status)
         refusal, permit = self._authenticate(request, surface, constrained=constrained)
-        if faults.max_connections is not None and len(self._connections) >= faults.max_connections:
+        served = sum(connection.served for connection in self._connections)
+        if faults.max_connections is not None and served >= faults.max_connections:
             if faults.max_connections_status:
                 self._tell("upgrade refused with 429")
                 return web.Response(status=429)

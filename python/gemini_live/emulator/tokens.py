@@ -39,16 +39,16 @@ class Pass(NamedTuple):
 
     Attributes:
         token: that the client showed.
-        clock: gives seconds since the epoch.
+        tokens: whose clock counts, as it is when it is asked.
     """
 
     token: _Token
-    clock: Callable[[], float]
+    tokens: Tokens
 
     @property
     def left_s(self) -> float:
         """How long the token is still good."""
-        return max(0.0, self.token.expires_at - self.clock())
+        return max(0.0, self.token.expires_at - self.tokens.clock())
 
     def use(self, setup: dict[str, Any]) -> dict[str, Any]:
         """The setup that is in force: what the token locks overrides the client's without a word.
@@ -59,7 +59,7 @@ class Pass(NamedTuple):
         Raises:
             Refusal: 1011 for a token that is used up or too old, in the words that were measured.
         """
-        token, now = self.token, self.clock()
+        token, now = self.token, self.tokens.clock()
         if now >= token.expires_at:
             raise Refusal(1011, "Token has expired")
         handle = setup.get("session_resumption", {}).get("handle")
@@ -152,7 +152,7 @@ class Tokens:
     def find(self, name: str) -> Pass | None:
         """The right that comes with a token; ``None`` if it was not made here."""
         token = self._made.get(name)
-        return None if token is None else Pass(token, self.clock)
+        return None if token is None else Pass(token, self)
 
 
 def _time(fields: dict[str, Any], name: str, default: float) -> float:
