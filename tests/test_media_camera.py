@@ -13,6 +13,7 @@ import pytest
 import gemini_live as live
 from gemini_live import emulator
 from gemini_live.media import Camera, Jpeg, VideoFileSource
+from gemini_live.media import frames as frames_module
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra: gemini-live[camera]")
 
@@ -234,6 +235,32 @@ async def test_a_stream_that_is_cancelled_can_begin_again(plug):
             assert len(sink.shades) == seen
         assert not capture.released.is_set()
     assert capture.released.is_set()
+
+
+async def test_a_stream_that_was_cancelled_in_a_slow_function_is_not_taken_up_again(plug, monkeypatch):
+    """What it was showing may be meant for nobody else, and the next stream has a sink of its own."""
+    monkeypatch.setattr(frames_module, "_GOODBYE_S", 0.05)
+    plug(Capture())
+    busy, go_on = threading.Event(), threading.Event()
+
+    def process(frame):
+        if not go_on.is_set():
+            busy.set()
+            go_on.wait(20)
+        return frame
+
+    async with Camera(fps=50, process=process) as camera:
+        past, present = Sink(), Sink(most=3)
+        streaming = asyncio.create_task(camera.stream_to(past))
+        await asyncio.to_thread(busy.wait, 20)
+        streaming.cancel()
+        await asyncio.wait([streaming])
+        streaming = asyncio.create_task(camera.stream_to(present))
+        await asyncio.sleep(0.01)
+        go_on.set()
+        await asyncio.wait_for(streaming, 5)
+    assert not past.shades
+    assert len(present.shades) == 3
 
 
 async def test_one_camera_is_streamed_once_at_a_time(plug):

@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gemini_live.errors import ConfigError, DeviceError, DeviceLost
 from gemini_live.media.source import OpenedOnDemand, in_thread
@@ -31,6 +31,14 @@ _LOOK_S = 0.1
 _SETTLING_S = 0.1
 _GOODBYE_S = 1.0
 """How long a device may take to let go; one that hangs is left behind with its thread."""
+
+
+class _Errand(NamedTuple):
+    """One stream, as its thread is given it: whole, because the thread may still be with the one before."""
+
+    sink: Sink
+    halt: threading.Event
+    streamed: asyncio.Future[None]
 
 
 class FrameSource(OpenedOnDemand):
@@ -68,11 +76,10 @@ class FrameSource(OpenedOnDemand):
         self._thread: threading.Thread | None = None
         self._closing = False
         self._go = threading.Event()
-        self._halt = threading.Event()
-        self._sink: Sink | None = None
+        self._halt = threading.Event()  # of the newest stream
+        self._errand: _Errand | None = None
         self._asked_at: float | None = None  # when the device was asked something that it has not answered
         self._opened: asyncio.Future[None] | None = None
-        self._streamed: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
 
     # --- for the kinds of source, in the source's thread ---
@@ -112,6 +119,7 @@ class FrameSource(OpenedOnDemand):
 
     def _run(self, tell: Callable[[asyncio.Future[None] | None, BaseException | None], None]) -> None:
         error: BaseException | None = None
+        errand: _Errand | None = None
         self._asked_at = time.monotonic()
         try:
             self._open_device()
@@ -120,9 +128,14 @@ class FrameSource(OpenedOnDemand):
             tell(self._opened, None)
             while self._go.wait() and not self._closing:
                 self._go.clear()
-                self._send_frames(None if self._live else first)
-                first = None
-                tell(self._streamed, None)
+                errand = self._errand
+                if errand is not None:
+                    if not errand.halt.is_set():  # or it was given up before it began
+                        self._send_frames(errand, None if self._live else first)
+                        first = None
+                    errand.halt.set()
+                    tell(errand.streamed, None)
+                    errand = None
         except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits
             error = caught
         finally:
@@ -130,7 +143,10 @@ class FrameSource(OpenedOnDemand):
                 self._close_device()
             except Exception as caught:  # noqa: BLE001 - it must not hide what was before, nor keep anybody waiting
                 error = error or caught
-            for future in (self._opened, self._streamed, self._ended):
+            for one in (errand, self._errand):  # the second came too late to be begun
+                if one is not None:
+                    tell(one.streamed, error)
+            for future in (self._opened, self._ended):
                 tell(future, error)
 
     def _first_frame(self) -> Frame | None:
@@ -139,16 +155,16 @@ class FrameSource(OpenedOnDemand):
         except DeviceLost as lost:  # which it was not, as it has never been there
             raise DeviceError(self.name, lost.reason) from None
 
-    def _send_frames(self, frame: Frame | None) -> None:
+    def _send_frames(self, errand: _Errand, frame: Frame | None) -> None:
         started_at = due_at = time.monotonic()
-        sink = self._sink
         if frame is None:
             due_at += _SETTLING_S  # for the pictures that the driver has kept since the device was opened
             frame = self._ask(_SETTLING_S, due_at)
-        while frame is not None and sink is not None and not self._halt.is_set():
+        while frame is not None and not errand.halt.is_set():
             if self._process is not None:
                 frame = self._process(frame)
-            if not sink.feed_video(self._jpeg.encode(frame, order=self.order)):
+            jpeg = self._jpeg.encode(frame, order=self.order)
+            if errand.halt.is_set() or not errand.sink.feed_video(jpeg):  # it was given up while that took its time
                 return
             # what took too long is not made up for
             due_at = max(due_at + self._interval_s, time.monotonic())
@@ -221,15 +237,15 @@ class FrameSource(OpenedOnDemand):
                 await self._stream_to(sink)
 
     async def _stream_to(self, sink: Sink) -> None:
-        self._streamed = streamed = asyncio.get_running_loop().create_future()
-        self._sink = sink
-        self._halt.clear()
+        streamed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._halt = halt = threading.Event()  # its own: one that was halted stays so, however late its thread looks
+        self._errand = _Errand(sink, halt, streamed)
         self._go.set()
         try:
             await self._watch(streamed)
         finally:
-            self._sink = None
-            self._halt.set()
+            self._errand = None
+            halt.set()
             await asyncio.wait([streamed], timeout=_GOODBYE_S)
 
     async def _watch(self, streamed: asyncio.Future[None]) -> None:
