@@ -263,6 +263,26 @@ async def test_a_stream_that_was_cancelled_in_a_slow_function_is_not_taken_up_ag
     assert len(present.shades) == 3
 
 
+async def test_one_that_stopped_is_opened_again_by_the_next_stream(plug):
+    """Though somebody holds it open all the while."""
+    first = plug(Capture())
+    faults = [LookupError]
+
+    def process(frame):
+        if faults:
+            raise faults.pop()
+        return frame
+
+    async with Camera(fps=50, process=process) as camera:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(camera.stream_to(Sink()), 5)
+        assert first.released.is_set()
+        second, sink = plug(Capture()), Sink(most=3)
+        await asyncio.wait_for(camera.stream_to(sink), 5)
+        assert len(sink.shades) == 3
+    assert second.released.is_set()
+
+
 async def test_one_camera_is_streamed_once_at_a_time(plug):
     plug(Capture())
     async with Camera(fps=50) as camera:

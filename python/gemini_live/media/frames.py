@@ -119,7 +119,6 @@ class FrameSource(OpenedOnDemand):
 
     def _run(self, tell: Callable[[asyncio.Future[None] | None, BaseException | None], None]) -> None:
         error: BaseException | None = None
-        errand: _Errand | None = None
         self._asked_at = time.monotonic()
         try:
             self._open_device()
@@ -135,7 +134,7 @@ class FrameSource(OpenedOnDemand):
                         first = None
                     errand.halt.set()
                     tell(errand.streamed, None)
-                    errand = None
+                    errand = None  # which holds its session
         except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits
             error = caught
         finally:
@@ -143,9 +142,6 @@ class FrameSource(OpenedOnDemand):
                 self._close_device()
             except Exception as caught:  # noqa: BLE001 - it must not hide what was before, nor keep anybody waiting
                 error = error or caught
-            for one in (errand, self._errand):  # the second came too late to be begun
-                if one is not None:
-                    tell(one.streamed, error)
             for future in (self._opened, self._ended):
                 tell(future, error)
 
@@ -237,22 +233,27 @@ class FrameSource(OpenedOnDemand):
                 await self._stream_to(sink)
 
     async def _stream_to(self, sink: Sink) -> None:
+        if self._ended is not None and self._ended.done():  # by what the last stream raised
+            await self._open()
+        assert self._ended is not None  # noqa: S101 - it is open
         streamed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ends = streamed, self._ended
         self._halt = halt = threading.Event()  # its own: one that was halted stays so, however late its thread looks
         self._errand = _Errand(sink, halt, streamed)
         self._go.set()
         try:
-            await self._watch(streamed)
+            await self._watch(ends)
         finally:
             self._errand = None
             halt.set()
-            await asyncio.wait([streamed], timeout=_GOODBYE_S)
+            await asyncio.wait(ends, timeout=_GOODBYE_S, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _watch(self, streamed: asyncio.Future[None]) -> None:
-        while not streamed.done():
-            await asyncio.wait([streamed], timeout=_LOOK_S)
+    async def _watch(self, ends: tuple[asyncio.Future[None], ...]) -> None:
+        """Wait for the end of the stream or of its thread, and raise what that has raised."""
+        while not any(end.done() for end in ends):
+            await asyncio.wait(ends, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             asked_at = self._asked_at
             silent_s = 0.0 if asked_at is None else time.monotonic() - asked_at
-            if silent_s > self._patience_s and not streamed.done():
+            if silent_s > self._patience_s and not any(end.done() for end in ends):
                 raise DeviceLost(self.name, f"has given no picture for {silent_s:.1f} s")
-        streamed.result()
+        next(end for end in ends if end.done()).result()
