@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
+import threading
 import tracemalloc
 import wave
 
@@ -207,3 +209,29 @@ async def test_a_task_that_is_cancelled_does_not_hold_up_the_others(at_once, tmp
     assert tasks[0].cancelled()
     assert len(sinks[0].samples) < 9_000
     assert len(sinks[1].samples) == 16_000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of POSIX")
+async def test_a_pipe_that_gives_nothing_does_not_hold_up_the_loop_when_it_is_given_up(tmp_path):
+    """Closing a file waits for whoever reads it."""
+    path = tmp_path / "a.wav"
+    os.mkfifo(path)
+    source, sink = WavSource(path), Sink()
+    streaming = asyncio.create_task(source.stream_to(sink))
+    pipe = await asyncio.to_thread(path.open, "wb")
+    rescue = threading.Timer(5, pipe.close)
+    try:
+        pipe.write(wav_bytes(np.zeros(16_000 * 60, np.int16))[:32_044])
+        pipe.flush()
+        while not source._being_read:
+            await asyncio.sleep(0.01)
+        (file,) = source._being_read
+        rescue.start()
+        streaming.cancel()
+        await asyncio.wait([streaming])
+        assert not pipe.closed
+    finally:
+        rescue.cancel()
+        pipe.close()
+    while not file.closed:
+        await asyncio.sleep(0.01)

@@ -151,6 +151,9 @@ class WavSource(OpenedOnDemand):
         self._file: BinaryIO | None = None
         self._format: WavFormat | None = None
         self._left: int | None = None  # frames, if the file says how many
+        # Whoever reads one that was closed meanwhile closes it: in the loop that would wait for the end of the read,
+        # which of a pipe may never come.
+        self._being_read = set[BinaryIO]()
 
     @property
     def format(self) -> WavFormat:
@@ -177,16 +180,26 @@ class WavSource(OpenedOnDemand):
         self._left = self._format.frames
 
     async def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None and file not in self._being_read:
+            file.close()
 
     def _read_second(self) -> npt.NDArray[Any]:
         """In a thread: the file may be on a disk that sleeps, or across a network."""
         kind = self.format
+        file = self._file
+        if file is None:  # it was closed before this began
+            return samples_from(b"", kind)
         frames = kind.rate_hz if self._left is None else min(kind.rate_hz, self._left)
-        data = b"" if self._file is None else self._file.read(frames * kind.bytes_per_frame)
-        if self._left is not None:
+        self._being_read.add(file)
+        try:
+            data = file.read(frames * kind.bytes_per_frame) if self._file is file else b""
+        finally:
+            self._being_read.discard(file)
+            is_open = self._file is file
+            if not is_open:
+                file.close()
+        if is_open and self._left is not None:
             self._left -= len(data) // kind.bytes_per_frame
         return samples_from(data[: len(data) - len(data) % kind.bytes_per_frame], kind)
 
