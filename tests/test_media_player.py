@@ -156,7 +156,13 @@ def test_a_buffer_in_which_samples_would_be_noise_is_refused(out, error, words):
 
 @pytest.mark.parametrize(
     ("arguments", "path"),
-    [({"rate_hz": 4_000}, "rate_hz"), ({"channels": 0}, "channels"), ({"fade_ms": -1.0}, "fade_ms")],
+    [
+        ({"rate_hz": 4_000}, "rate_hz"),
+        ({"channels": 0}, "channels"),
+        ({"fade_ms": -1.0}, "fade_ms"),
+        ({"latency_s": -0.01}, "latency_s"),
+        ({"latency_s": float("nan")}, "latency_s"),
+    ],
 )
 def test_an_impossible_device_is_refused(arguments, path):
     with pytest.raises(live.ConfigError) as caught:

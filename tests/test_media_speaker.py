@@ -44,6 +44,24 @@ async def test_answers_are_heard_from_the_device(sounddevice):
     assert stream.closed
 
 
+@pytest.mark.parametrize("latency_s", [-0.02, float("inf"), float("nan")])
+async def test_a_latency_that_no_device_has_counts_as_unknown(monkeypatch, latency_s):
+    sounddevice = Sounddevice(rate_hz=24_000, latency_s=latency_s).plug(monkeypatch)
+    async with Speaker() as speaker:
+        (stream,) = sounddevice.streams
+        assert speaker.latency_s == 0
+        speaker.play(audio(np.ones(240)))
+        stream.play()
+        stream.play()  # a gap
+        speaker.play(audio(np.ones(240)))
+        stream.play()
+        assert stream.running
+        assert speaker.played_ms == pytest.approx(20)
+        await asyncio.wait_for(speaker.wait_played(), 5)
+        stream.play()
+        assert speaker.silent_s == pytest.approx(0.01)
+
+
 async def test_answers_are_resampled_to_the_device_and_put_on_each_channel(monkeypatch):
     sounddevice = Sounddevice(rate_hz=48_000, stereo_only=True).plug(monkeypatch)
     async with Speaker() as speaker:

@@ -7,6 +7,7 @@ itself, a frame every 20 ms.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from collections import deque
@@ -95,6 +96,8 @@ class Player:
     ) -> None:
         if not 0 <= fade_ms <= 100:
             raise ConfigError(f"a fade takes 0 to 100 ms, not {fade_ms}", path="fade_ms")
+        if not 0 <= latency_s < math.inf:
+            raise ConfigError(f"a latency is 0 s or more, not {latency_s}", path="latency_s")
         self._fade_ms = fade_ms
         self.latency_s = latency_s
         self.tap: Callable[[memoryview], None] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +43,7 @@ class SoundStream:
 
     Attributes:
         name: of the device.
-        latency_s: between the callback and the air, as far as the driver knows.
+        latency_s: between the callback and the air, as far as the driver knows; 0.0 if it does not.
         ended: is set when the stream has stopped without being told to; of the last `start`.
         failure: what the callback raised, if that is why.
     """
@@ -97,7 +98,8 @@ class SoundStream:
         self._running = True
         await self._patiently(self._stream.start, _STARTING_S)
         latency = self._stream.latency
-        self.latency_s = float(latency) if isinstance(latency, int | float) else 0.0
+        # what drivers say goes into sums: NaN or infinity would keep a gate shut, and a wait waiting, for ever
+        self.latency_s = float(latency) if isinstance(latency, int | float) and 0 <= latency < math.inf else 0.0
 
     async def stop(self) -> None:
         """Stop the callback, at once; a device that hangs is left behind."""
