@@ -92,10 +92,23 @@ def test_half_a_sample_of_the_service_is_left_out():
     assert read(player, 2).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("given", [live.ModelAudio(data=b""), live.ModelAudio(data=b"\1"), b""])
+def test_nothing_of_the_service_is_nothing(given):
+    """Also where it would be resampled: one empty message must not end the conversation."""
+    player = Player(48_000, channels=2)
+    player.play(given)
+    assert player.queued_s == 0
+    player.play(audio(ramp(100)))
+    player.play(given)
+    player.finish()
+    assert player.queued_s == pytest.approx(100 / 24_000)
+
+
 @pytest.mark.parametrize(
     ("samples", "error", "words"),
     [
         (np.zeros(4, np.float32), TypeError, "int16"),
+        (array.array("f", bytes(16)), TypeError, "format 'f'"),
         (np.zeros(4, np.uint8), TypeError, "uint8"),
         (np.zeros(4, ">i2"), TypeError, "int16"),
         ("text", TypeError, "bytes-like"),
