@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -179,6 +180,40 @@ async def test_one_that_was_lost_is_opened_again_without_what_nobody_heard(monke
         assert speaker.queued_s == pytest.approx(0.2, abs=0.001)
         assert speaker.stats.played_s == pytest.approx(0.2)
         assert speaker.stats.discarded_s == pytest.approx(0.8)
+
+
+async def test_one_whose_closing_is_cancelled_is_closed_and_empty_all_the_same(sounddevice, monkeypatch):
+    """Ctrl-C, say, where another error has begun to end it."""
+    speaker = Speaker()
+    await speaker.__aenter__()
+    (stream,) = sounddevice.streams
+    speaker.play(audio(np.ones(2_400)))
+    close, began, go_on = stream.close, asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(stream, "close", lambda: (loop.call_soon_threadsafe(began.set), go_on.wait(20), close()))
+    closing = asyncio.create_task(speaker.__aexit__(None, None, None))
+    await began.wait()
+    closing.cancel()
+    await asyncio.wait([closing])
+    go_on.set()
+    assert speaker.queued_s == 0
+    while not stream.closed:
+        await asyncio.sleep(0.01)
+
+
+async def test_one_that_is_cancelled_as_it_begins_to_close_is_closed(sounddevice):
+    speaker = Speaker()
+    await speaker.__aenter__()
+    (stream,) = sounddevice.streams
+    closing = asyncio.create_task(speaker.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    while not stream.closed:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    with pytest.raises(live.ConfigError, match="not open"):
+        await speaker.wait_played()
 
 
 @pytest.mark.parametrize("wait", [Speaker.wait_played, lambda speaker: anext(aiter(speaker.follow(endless())))])

@@ -95,11 +95,12 @@ class Speaker(Player, OpenedOnDemand):
     async def _close(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
-            await asyncio.wait([self._watching])
             self._watching = None
-        if self._stream is not None:
-            await self._stream.close()
-        self._cut(fade_bytes=0)
+        try:
+            if self._stream is not None:
+                await self._stream.close()
+        finally:  # also where this is cancelled
+            self._cut(fade_bytes=0)
 
     def _asked(self, out: Any, _status: object) -> None:  # noqa: ANN401 - a buffer of the library's
         self._callbacks += 1
