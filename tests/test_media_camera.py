@@ -340,6 +340,21 @@ async def test_a_file_begins_when_it_is_streamed(clip):
     assert abs(sink.shades[0] - 10) <= 4
 
 
+async def test_a_file_goes_on_where_it_was(clip):
+    """Of an open one the next stream sends what is left, in real time, and not the last picture until it catches up."""
+    async with VideoFileSource(clip, fps=10) as source:
+        for first in (10, 40):
+            sink = Sink(most=3)
+            await source.stream_to(sink)
+            assert np.abs(np.array(sink.shades) - (first + 10 * np.arange(3))).max() <= 9
+        rest, began_at = Sink(), time.monotonic()
+        await source.stream_to(rest)
+        assert time.monotonic() - began_at > 1.2
+        assert rest.shades[0] < 90
+        assert rest.shades[-1] > 190
+        assert len(set(rest.shades)) == len(rest.shades) > 12
+
+
 async def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(live.DeviceError, match=r"clip\.mp4: is not a video"):

@@ -97,7 +97,7 @@ class FrameSource(OpenedOnDemand):
         """The next picture to be sent, as soon as it is due; ``None`` at the end.
 
         Args:
-            position_s: how long the source has been streamed by then.
+            position_s: how long this stream has lasted by then; 0.0 begins it.
             due_at: when that is, on the monotonic clock.
 
         Raises:
@@ -154,8 +154,10 @@ class FrameSource(OpenedOnDemand):
     def _send_frames(self, errand: _Errand, frame: Frame | None) -> None:
         started_at = due_at = time.monotonic()
         if frame is None:
-            due_at += _SETTLING_S  # for the pictures that the driver has kept since the device was opened
-            frame = self._ask(_SETTLING_S, due_at)
+            # for the pictures that the driver has kept since the device was opened
+            settling_s = _SETTLING_S if self._live else 0.0
+            due_at += settling_s
+            frame = self._ask(settling_s, due_at)
         while frame is not None and not errand.halt.is_set():
             if self._process is not None:
                 frame = self._process(frame)
