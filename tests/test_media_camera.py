@@ -363,6 +363,14 @@ async def test_what_is_no_video_is_refused(tmp_path):
         await VideoFileSource(tmp_path / "none.mp4").stream_to(Sink())
 
 
+async def test_a_file_without_a_picture_is_refused(clip):
+    """As a recorder leaves it that was switched off: a head, and nothing behind it."""
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: whole.index(b"movi") + 4])
+    with pytest.raises(live.DeviceError, match=r"clip\.avi: has no picture"):
+        await VideoFileSource(clip).stream_to(Sink())
+
+
 async def test_a_session_shows_a_file(clip):
     """The camera's path from end to end, into what the service received."""
     async with emulator.Emulator() as server:

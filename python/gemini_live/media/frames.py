@@ -147,9 +147,12 @@ class FrameSource(OpenedOnDemand):
 
     def _first_frame(self) -> Frame | None:
         try:
-            return self._next_frame(0.0, time.monotonic())
+            frame = self._next_frame(0.0, time.monotonic())
         except DeviceLost as lost:  # which it was not, as it has never been there
             raise DeviceError(self.name, lost.reason) from None
+        if frame is None and not self._closing:
+            raise DeviceError(self.name, "has no picture that can be read")
+        return frame
 
     def _send_frames(self, errand: _Errand, frame: Frame | None) -> None:
         started_at = due_at = time.monotonic()
