@@ -11,7 +11,7 @@ import pytest
 
 import gemini_live as live
 from fake_sounddevice import Sounddevice
-from gemini_live.media import Speaker
+from gemini_live.media import HalfDuplex, Speaker
 
 
 @pytest.fixture
@@ -110,6 +110,26 @@ async def test_a_loudspeaker_that_is_gone_is_named_while_nobody_says_anything(so
             with pytest.raises(live.DeviceLost, match="USB output") as caught:
                 task.result()
             assert caught.value.device == "USB output"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_one_that_is_closed_or_gone_does_not_sound(sounddevice, lost):
+    """A gate that waited for its end would keep the microphone mute for ever."""
+    block = np.full((480, 1), 0.5, np.float32)
+    async with Speaker() as speaker:
+        gate = HalfDuplex(speaker)
+        speaker.play(audio(np.ones(2_400)))
+        sounddevice.streams[0].play()
+        assert speaker.playing
+        assert not gate(block).any()
+        if lost:
+            sounddevice.streams[0].unplug()
+            with pytest.raises(live.DeviceLost):
+                await speaker.wait_played()
+            assert not speaker.playing
+            assert gate(block).all()
+    assert not speaker.playing
+    assert gate(block).all()
 
 
 async def test_a_break_of_the_loop_does_not_lose_an_event(sounddevice):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemini_live.errors import ConfigError, DeviceLost
@@ -72,6 +73,15 @@ class Speaker(Player, OpenedOnDemand):
     def name(self) -> str:
         """The device's name, once it is open."""
         return "loudspeaker" if self._stream is None else self._stream.name
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has been heard; 0.0 while something is, infinity before anything ever was.
+
+        Infinity as well where the loudspeaker is closed, or gone: what waits then is not heard.
+        """
+        watching = self._watching
+        return math.inf if watching is None or watching.done() else super().silent_s
 
     async def _open(self) -> None:
         self._stream = stream = SoundStream(
