@@ -124,6 +124,17 @@ def test_a_stream_that_does_not_know_its_length_is_spoken_to_its_end(streamed):
     assert len(streamed(wav_bytes(np.arange(1_000, dtype=np.int16), declared=0xFFFF_FFFF)).samples) == 1_000
 
 
+def test_of_a_file_of_64_bits_what_follows_is_no_sound_either(streamed):
+    """EBU Tech 3306: the sizes stand in a chunk of their own."""
+    samples = np.arange(1, 801, dtype=np.int16)
+    data = wav_bytes(samples, declared=0xFFFF_FFFF)
+    sizes = b"ds64" + struct.pack("<IQQQI", 28, len(data) + 50, 1_600, 800, 0)
+    data = b"RF64\xff\xff\xff\xffWAVE" + sizes + data[12:]
+    assert np.array_equal(streamed(data + b"LIST" + struct.pack("<I", 6) + b"noise\0").samples[:, 0], samples)
+    unsaid = data.replace(struct.pack("<Q", 1_600), b"\xff" * 8)
+    assert np.array_equal(streamed(unsaid).samples[:, 0], samples)
+
+
 def test_what_follows_the_samples_is_no_sound(streamed):
     data = wav_bytes(np.arange(100, dtype=np.int16)) + b"LIST" + struct.pack("<I", 4) + b"abcd"
     assert len(streamed(data).samples) == 100
