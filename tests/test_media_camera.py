@@ -123,6 +123,15 @@ async def test_what_the_users_function_raises_is_raised_by_the_stream(plug):
     assert capture.released.is_set()
 
 
+async def test_an_iterator_of_the_users_that_has_ended_ends_the_stream(plug):
+    """No future takes a StopIteration, and the stream would wait for ever."""
+    plug(Capture())
+    pictures = iter([np.zeros((48, 64, 3), np.uint8)])
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        await asyncio.wait_for(Camera(fps=50, process=lambda _frame: next(pictures)).stream_to(Sink()), 5)
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
 async def test_a_camera_that_is_not_there_says_so(plug):
     capture = plug(Capture(opens=False))
     with pytest.raises(live.DeviceError, match="camera 3: cannot be opened") as caught:

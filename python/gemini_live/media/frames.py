@@ -135,6 +135,9 @@ class FrameSource(OpenedOnDemand):
                     errand.halt.set()
                     tell(errand.streamed, None)
                     errand = None  # which holds its session
+        except StopIteration as caught:  # which no future takes
+            error = RuntimeError("a function of this source raised StopIteration")
+            error.__cause__ = caught
         except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits
             error = caught
         finally:
