@@ -13,6 +13,7 @@ import pytest
 import gemini_live as live
 from gemini_live import emulator
 from gemini_live.media import Camera, Jpeg, VideoFileSource
+from gemini_live.media import frames as frames_module
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra: gemini-live[camera]")
 
@@ -120,6 +121,15 @@ async def test_what_the_users_function_raises_is_raised_by_the_stream(plug):
     with pytest.raises(ZeroDivisionError):
         await Camera(process=lambda _frame: 1 / 0).stream_to(Sink())
     assert capture.released.is_set()
+
+
+async def test_an_iterator_of_the_users_that_has_ended_ends_the_stream(plug):
+    """No future takes a StopIteration, and the stream would wait for ever."""
+    plug(Capture())
+    pictures = iter([np.zeros((48, 64, 3), np.uint8)])
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        await asyncio.wait_for(Camera(fps=50, process=lambda _frame: next(pictures)).stream_to(Sink()), 5)
+    assert isinstance(caught.value.__cause__, StopIteration)
 
 
 async def test_a_camera_that_is_not_there_says_so(plug):
@@ -236,6 +246,52 @@ async def test_a_stream_that_is_cancelled_can_begin_again(plug):
     assert capture.released.is_set()
 
 
+async def test_a_stream_that_was_cancelled_in_a_slow_function_is_not_taken_up_again(plug, monkeypatch):
+    """What it was showing may be meant for nobody else, and the next stream has a sink of its own."""
+    monkeypatch.setattr(frames_module, "_GOODBYE_S", 0.05)
+    plug(Capture())
+    busy, go_on = threading.Event(), threading.Event()
+
+    def process(frame):
+        if not go_on.is_set():
+            busy.set()
+            go_on.wait(20)
+        return frame
+
+    async with Camera(fps=50, process=process) as camera:
+        past, present = Sink(), Sink(most=3)
+        streaming = asyncio.create_task(camera.stream_to(past))
+        await asyncio.to_thread(busy.wait, 20)
+        streaming.cancel()
+        await asyncio.wait([streaming])
+        streaming = asyncio.create_task(camera.stream_to(present))
+        await asyncio.sleep(0.01)
+        go_on.set()
+        await asyncio.wait_for(streaming, 5)
+    assert not past.shades
+    assert len(present.shades) == 3
+
+
+async def test_one_that_stopped_is_opened_again_by_the_next_stream(plug):
+    """Though somebody holds it open all the while."""
+    first = plug(Capture())
+    faults = [LookupError]
+
+    def process(frame):
+        if faults:
+            raise faults.pop()
+        return frame
+
+    async with Camera(fps=50, process=process) as camera:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(camera.stream_to(Sink()), 5)
+        assert first.released.is_set()
+        second, sink = plug(Capture()), Sink(most=3)
+        await asyncio.wait_for(camera.stream_to(sink), 5)
+        assert len(sink.shades) == 3
+    assert second.released.is_set()
+
+
 async def test_one_camera_is_streamed_once_at_a_time(plug):
     plug(Capture())
     async with Camera(fps=50) as camera:
@@ -293,12 +349,35 @@ async def test_a_file_begins_when_it_is_streamed(clip):
     assert abs(sink.shades[0] - 10) <= 4
 
 
+async def test_a_file_goes_on_where_it_was(clip):
+    """Of an open one the next stream sends what is left, in real time, and not the last picture until it catches up."""
+    async with VideoFileSource(clip, fps=10) as source:
+        for first in (10, 40):
+            sink = Sink(most=3)
+            await source.stream_to(sink)
+            assert np.abs(np.array(sink.shades) - (first + 10 * np.arange(3))).max() <= 9
+        rest, began_at = Sink(), time.monotonic()
+        await source.stream_to(rest)
+        assert time.monotonic() - began_at > 1.2
+        assert rest.shades[0] < 90
+        assert rest.shades[-1] > 190
+        assert len(set(rest.shades)) == len(rest.shades) > 12
+
+
 async def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(live.DeviceError, match=r"clip\.mp4: is not a video"):
         await VideoFileSource(tmp_path / "clip.mp4").stream_to(Sink())
     with pytest.raises(FileNotFoundError):
         await VideoFileSource(tmp_path / "none.mp4").stream_to(Sink())
+
+
+async def test_a_file_without_a_picture_is_refused(clip):
+    """As a recorder leaves it that was switched off: a head, and nothing behind it."""
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: whole.index(b"movi") + 4])
+    with pytest.raises(live.DeviceError, match=r"clip\.avi: has no picture"):
+        await VideoFileSource(clip).stream_to(Sink())
 
 
 async def test_a_session_shows_a_file(clip):

@@ -105,6 +105,14 @@ def test_blocks_of_any_size_will_do(livekit):
     assert np.array_equal(canceller(np.full((320, 1), np.nan, np.float32)).shape, (320,))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_of_16_bits_will_do_as_floats_do(livekit, channels):
+    """As a stream of one's own gives them, of shape (n, channels)."""
+    wave = np.random.default_rng(1).integers(-9_000, 9_000, (1_600, channels)).astype(np.int16)
+    heard = [EchoCanceller(Player(), rate_hz=16_000)(block) for block in (wave, (wave / 32_768).astype(np.float32))]
+    assert np.abs(heard[0].astype(int) - heard[1]).max() <= 2
+
+
 def test_a_loudspeaker_that_is_opened_later_is_followed(livekit):
     """Its rate is known only then; samples that were taken for those of another would cancel nothing."""
     player = Player(24_000)

@@ -112,3 +112,11 @@ def test_a_rate_that_changes_loses_nothing():
         encoder.feed(live.ModelAudio(data=bytes(2 * rate_hz), rate_hz=rate_hz)) for rate_hz in (24_000, 16_000, 8_000)
     )
     assert len(line + encoder.flush()) == 24_000
+
+
+def test_an_empty_piece_is_none():
+    """A message of the service without a sample must not end the call."""
+    encoder = PhoneEncoder()
+    assert encoder.feed(live.ModelAudio(data=b"")) == b""
+    line = encoder.feed(live.ModelAudio(data=bytes(48_000))) + encoder.feed(live.ModelAudio(data=b"\1"))
+    assert len(line + encoder.flush()) == 8_000

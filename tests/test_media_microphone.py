@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 
@@ -12,7 +13,7 @@ import pytest
 import gemini_live as live
 from fake_sounddevice import Sounddevice
 from gemini_live import emulator
-from gemini_live.media import Microphone
+from gemini_live.media import Microphone, portaudio
 
 
 class Sink:
@@ -276,6 +277,64 @@ async def test_a_driver_that_hangs_is_left_behind(sounddevice, monkeypatch):
     with pytest.raises(live.DeviceError, match=r"does not answer within 0\.1 s"):
         await Microphone().stream_to(Sink())
     hanging.set()
+
+
+async def test_one_that_waits_for_another_that_hangs_is_not_blamed(sounddevice, monkeypatch):
+    monkeypatch.setattr(portaudio, "_STARTING_S", 0.05)
+    monkeypatch.setattr(portaudio, "_GOODBYE_S", 0.05)
+    hanging = threading.Lock()
+    monkeypatch.setattr(portaudio, "_one_at_a_time", hanging)
+    with hanging, pytest.raises(live.DeviceError, match="waits for another sound device, which does not answer"):
+        await Microphone().stream_to(Sink())
+
+
+class Turns:
+    """A lock that the last to come gets first, once it is open."""
+
+    def __init__(self):
+        self.changed, self.waiting = threading.Condition(), []
+        self.is_open, self.is_held = False, False
+
+    def __enter__(self):
+        me = object()
+        with self.changed:
+            self.waiting.append(me)
+            self.changed.wait_for(lambda: self.is_open and not self.is_held and self.waiting[-1] is me, 20)
+            self.waiting.remove(me)
+            self.is_held = True
+
+    def __exit__(self, *_):
+        self.set(is_held=False)
+
+    def set(self, **changes):
+        with self.changed:
+            vars(self).update(changes)
+            self.changed.notify_all()
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_what_was_given_up_before_its_turn_is_not_done_afterwards(sounddevice, monkeypatch, opened):
+    """A device that is opened, or started, after it was closed would be so for ever."""
+    turns = Turns()
+    monkeypatch.setattr(portaudio, "_GOODBYE_S", 0.05)
+    monkeypatch.setattr(portaudio, "_one_at_a_time", turns)
+    async with contextlib.AsyncExitStack() as stack:
+        microphone = Microphone()
+        if opened:
+            turns.set(is_open=True)
+            await stack.enter_async_context(microphone)
+            turns.set(is_open=False)
+        streaming = asyncio.create_task(microphone.stream_to(Sink()))
+        while not turns.waiting:
+            await asyncio.sleep(0.01)
+        streaming.cancel()
+        await ended(streaming)
+    turns.set(is_open=True)
+    async with asyncio.timeout(5):
+        while turns.waiting or turns.is_held:
+            await asyncio.sleep(0.01)
+    assert len(sounddevice.streams) == opened
+    assert all(stream.closed and not stream.running for stream in sounddevice.streams)
 
 
 async def test_without_the_library_the_error_names_the_extra(monkeypatch):

@@ -92,10 +92,23 @@ def test_half_a_sample_of_the_service_is_left_out():
     assert read(player, 2).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("given", [live.ModelAudio(data=b""), live.ModelAudio(data=b"\1"), b""])
+def test_nothing_of_the_service_is_nothing(given):
+    """Also where it would be resampled: one empty message must not end the conversation."""
+    player = Player(48_000, channels=2)
+    player.play(given)
+    assert player.queued_s == 0
+    player.play(audio(ramp(100)))
+    player.play(given)
+    player.finish()
+    assert player.queued_s == pytest.approx(100 / 24_000)
+
+
 @pytest.mark.parametrize(
     ("samples", "error", "words"),
     [
         (np.zeros(4, np.float32), TypeError, "int16"),
+        (array.array("f", bytes(16)), TypeError, "format 'f'"),
         (np.zeros(4, np.uint8), TypeError, "uint8"),
         (np.zeros(4, ">i2"), TypeError, "int16"),
         ("text", TypeError, "bytes-like"),
@@ -156,7 +169,13 @@ def test_a_buffer_in_which_samples_would_be_noise_is_refused(out, error, words):
 
 @pytest.mark.parametrize(
     ("arguments", "path"),
-    [({"rate_hz": 4_000}, "rate_hz"), ({"channels": 0}, "channels"), ({"fade_ms": -1.0}, "fade_ms")],
+    [
+        ({"rate_hz": 4_000}, "rate_hz"),
+        ({"channels": 0}, "channels"),
+        ({"fade_ms": -1.0}, "fade_ms"),
+        ({"latency_s": -0.01}, "latency_s"),
+        ({"latency_s": float("nan")}, "latency_s"),
+    ],
 )
 def test_an_impossible_device_is_refused(arguments, path):
     with pytest.raises(live.ConfigError) as caught:

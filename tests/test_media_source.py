@@ -243,6 +243,28 @@ async def test_whoever_comes_while_it_is_being_closed_opens_it_again_afterwards(
     assert device.calls == ["opening", "open", "closing", "closed"] * 2
 
 
+def test_it_may_be_used_in_one_loop_after_the_other():
+    """As by several calls of `asyncio.run`, each of which opens it for several."""
+
+    class Yielding(Device):
+        async def _open(self):
+            await asyncio.sleep(0)
+            await super()._open()
+
+    device = Yielding()
+
+    async def hold():
+        async with device:
+            pass
+
+    async def several():
+        await asyncio.gather(hold(), hold(), hold())
+
+    for _ in range(2):
+        asyncio.run(several())
+    assert device.calls == ["open", "close"] * 2
+
+
 async def test_one_who_waits_and_gives_up_leaves_it_to_the_others():
     device, seen = Slow(), []
     first, second = (asyncio.create_task(enter(device, seen)) for _ in range(2))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 import gemini_live as live
 from fake_sounddevice import Sounddevice
-from gemini_live.media import Speaker
+from gemini_live.media import HalfDuplex, Speaker
 
 
 @pytest.fixture
@@ -42,6 +43,24 @@ async def test_answers_are_heard_from_the_device(sounddevice):
         stream.play()
         assert speaker.played_ms == pytest.approx(10)
     assert stream.closed
+
+
+@pytest.mark.parametrize("latency_s", [-0.02, float("inf"), float("nan")])
+async def test_a_latency_that_no_device_has_counts_as_unknown(monkeypatch, latency_s):
+    sounddevice = Sounddevice(rate_hz=24_000, latency_s=latency_s).plug(monkeypatch)
+    async with Speaker() as speaker:
+        (stream,) = sounddevice.streams
+        assert speaker.latency_s == 0
+        speaker.play(audio(np.ones(240)))
+        stream.play()
+        stream.play()  # a gap
+        speaker.play(audio(np.ones(240)))
+        stream.play()
+        assert stream.running
+        assert speaker.played_ms == pytest.approx(20)
+        await asyncio.wait_for(speaker.wait_played(), 5)
+        stream.play()
+        assert speaker.silent_s == pytest.approx(0.01)
 
 
 async def test_answers_are_resampled_to_the_device_and_put_on_each_channel(monkeypatch):
@@ -91,6 +110,26 @@ async def test_a_loudspeaker_that_is_gone_is_named_while_nobody_says_anything(so
             with pytest.raises(live.DeviceLost, match="USB output") as caught:
                 task.result()
             assert caught.value.device == "USB output"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_one_that_is_closed_or_gone_does_not_sound(sounddevice, lost):
+    """A gate that waited for its end would keep the microphone mute for ever."""
+    block = np.full((480, 1), 0.5, np.float32)
+    async with Speaker() as speaker:
+        gate = HalfDuplex(speaker)
+        speaker.play(audio(np.ones(2_400)))
+        sounddevice.streams[0].play()
+        assert speaker.playing
+        assert not gate(block).any()
+        if lost:
+            sounddevice.streams[0].unplug()
+            with pytest.raises(live.DeviceLost):
+                await speaker.wait_played()
+            assert not speaker.playing
+            assert gate(block).all()
+    assert not speaker.playing
+    assert gate(block).all()
 
 
 async def test_a_break_of_the_loop_does_not_lose_an_event(sounddevice):
@@ -161,6 +200,40 @@ async def test_one_that_was_lost_is_opened_again_without_what_nobody_heard(monke
         assert speaker.queued_s == pytest.approx(0.2, abs=0.001)
         assert speaker.stats.played_s == pytest.approx(0.2)
         assert speaker.stats.discarded_s == pytest.approx(0.8)
+
+
+async def test_one_whose_closing_is_cancelled_is_closed_and_empty_all_the_same(sounddevice, monkeypatch):
+    """Ctrl-C, say, where another error has begun to end it."""
+    speaker = Speaker()
+    await speaker.__aenter__()
+    (stream,) = sounddevice.streams
+    speaker.play(audio(np.ones(2_400)))
+    close, began, go_on = stream.close, asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(stream, "close", lambda: (loop.call_soon_threadsafe(began.set), go_on.wait(20), close()))
+    closing = asyncio.create_task(speaker.__aexit__(None, None, None))
+    await began.wait()
+    closing.cancel()
+    await asyncio.wait([closing])
+    go_on.set()
+    assert speaker.queued_s == 0
+    while not stream.closed:
+        await asyncio.sleep(0.01)
+
+
+async def test_one_that_is_cancelled_as_it_begins_to_close_is_closed(sounddevice):
+    speaker = Speaker()
+    await speaker.__aenter__()
+    (stream,) = sounddevice.streams
+    closing = asyncio.create_task(speaker.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    while not stream.closed:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    with pytest.raises(live.ConfigError, match="not open"):
+        await speaker.wait_played()
 
 
 @pytest.mark.parametrize("wait", [Speaker.wait_played, lambda speaker: anext(aiter(speaker.follow(endless())))])

@@ -258,6 +258,7 @@ def test_a_feed_whose_loop_is_gone_says_so():
     feed = VideoFeed(loop, Taken())
     loop.close()
     assert feed.put(gray(1)) is False
+    assert feed.put(gray(1)) is False, "nor does it forget that"
 
 
 # --- in a session ---------------------------------------------------------------------------------------------------

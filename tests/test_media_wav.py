@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
+import threading
 import tracemalloc
 import wave
 
@@ -122,6 +124,17 @@ def test_a_stream_that_does_not_know_its_length_is_spoken_to_its_end(streamed):
     assert len(streamed(wav_bytes(np.arange(1_000, dtype=np.int16), declared=0xFFFF_FFFF)).samples) == 1_000
 
 
+def test_of_a_file_of_64_bits_what_follows_is_no_sound_either(streamed):
+    """EBU Tech 3306: the sizes stand in a chunk of their own."""
+    samples = np.arange(1, 801, dtype=np.int16)
+    data = wav_bytes(samples, declared=0xFFFF_FFFF)
+    sizes = b"ds64" + struct.pack("<IQQQI", 28, len(data) + 50, 1_600, 800, 0)
+    data = b"RF64\xff\xff\xff\xffWAVE" + sizes + data[12:]
+    assert np.array_equal(streamed(data + b"LIST" + struct.pack("<I", 6) + b"noise\0").samples[:, 0], samples)
+    unsaid = data.replace(struct.pack("<Q", 1_600), b"\xff" * 8)
+    assert np.array_equal(streamed(unsaid).samples[:, 0], samples)
+
+
 def test_what_follows_the_samples_is_no_sound(streamed):
     data = wav_bytes(np.arange(100, dtype=np.int16)) + b"LIST" + struct.pack("<I", 4) + b"abcd"
     assert len(streamed(data).samples) == 100
@@ -207,3 +220,29 @@ async def test_a_task_that_is_cancelled_does_not_hold_up_the_others(at_once, tmp
     assert tasks[0].cancelled()
     assert len(sinks[0].samples) < 9_000
     assert len(sinks[1].samples) == 16_000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of POSIX")
+async def test_a_pipe_that_gives_nothing_does_not_hold_up_the_loop_when_it_is_given_up(tmp_path):
+    """Closing a file waits for whoever reads it."""
+    path = tmp_path / "a.wav"
+    os.mkfifo(path)
+    source, sink = WavSource(path), Sink()
+    streaming = asyncio.create_task(source.stream_to(sink))
+    pipe = await asyncio.to_thread(path.open, "wb")
+    rescue = threading.Timer(5, pipe.close)
+    try:
+        pipe.write(wav_bytes(np.zeros(16_000 * 60, np.int16))[:32_044])
+        pipe.flush()
+        while not source._being_read:
+            await asyncio.sleep(0.01)
+        (file,) = source._being_read
+        rescue.start()
+        streaming.cancel()
+        await asyncio.wait([streaming])
+        assert not pipe.closed
+    finally:
+        rescue.cancel()
+        pipe.close()
+    while not file.closed:
+        await asyncio.sleep(0.01)

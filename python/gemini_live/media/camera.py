@@ -153,6 +153,7 @@ class VideoFileSource(_OpenCvSource):
         self._path = Path(path)
         super().__init__(self._path.name, fps=fps, jpeg=jpeg, process=process, patience_s=patience_s)
         self._position = 0  # of the next frame in the file
+        self._start = 0  # the frame with which this stream began
         self._frames_per_s = 0.0
 
     def _why_not(self) -> str:
@@ -166,11 +167,13 @@ class VideoFileSource(_OpenCvSource):
         self._position = 0
 
     def _next_frame(self, position_s: float, due_at: float) -> Frame | None:
-        wanted = round(position_s * self._frames_per_s)  # the one that is on the screen then
+        if position_s == 0:
+            self._start = self._position
+        wanted = self._start + round(position_s * self._frames_per_s)  # the one that is on the screen then
         while self._position <= wanted:
             if not self._capture.grab():
                 # the last one stays on the screen for its time
-                self._wait_until(due_at - position_s + self._position / self._frames_per_s)
+                self._wait_until(due_at - position_s + (self._position - self._start) / self._frames_per_s)
                 return None
             self._position += 1
         frame = self._retrieved()

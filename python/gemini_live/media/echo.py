@@ -106,15 +106,20 @@ class EchoCanceller:
                 self._processing.process_reverse_stream(self._frame(frame, self._far))
 
     def __call__(self, block: Block) -> Block:
-        """In the microphone's thread: take a block, return what is clean by now, ``int16`` of shape ``(n,)``."""
+        """In the microphone's thread: take a block, return what is clean by now, ``int16`` of shape ``(n,)``.
+
+        Args:
+            block: ``float32`` or ``int16``, of shape ``(n,)`` or ``(n, channels)``.
+        """
         delay_ms = round(self._player.latency_s * 1000)
         if delay_ms != self._delay_ms:
             self._delay_ms = delay_ms
             self._processing.set_stream_delay_ms(delay_ms)  # a first guess; it finds the rest by itself
         mono = block if block.ndim == 1 else block.mean(axis=1)
         if mono.dtype != np.int16:
-            # NaN is silence, as it is for a session
-            mono = np.clip(np.rint(np.nan_to_num(mono) * 32_768), -32_768, 32_767).astype(np.int16)
+            # the mean of integers is as large as they are; NaN is silence, as it is for a session
+            scale = 1 if block.dtype == np.int16 else 32_768
+            mono = np.clip(np.rint(np.nan_to_num(mono) * scale), -32_768, 32_767).astype(np.int16)
         clean: list[Block] = []
         for samples in self._near.cut(np.ascontiguousarray(mono).data.cast("B")):
             frame = self._frame(samples, self._near)

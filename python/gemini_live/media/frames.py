@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gemini_live.errors import ConfigError, DeviceError, DeviceLost
 from gemini_live.media.source import OpenedOnDemand, in_thread
@@ -31,6 +31,14 @@ _LOOK_S = 0.1
 _SETTLING_S = 0.1
 _GOODBYE_S = 1.0
 """How long a device may take to let go; one that hangs is left behind with its thread."""
+
+
+class _Errand(NamedTuple):
+    """One stream, as its thread is given it: whole, because the thread may still be with the one before."""
+
+    sink: Sink
+    halt: threading.Event
+    streamed: asyncio.Future[None]
 
 
 class FrameSource(OpenedOnDemand):
@@ -68,11 +76,10 @@ class FrameSource(OpenedOnDemand):
         self._thread: threading.Thread | None = None
         self._closing = False
         self._go = threading.Event()
-        self._halt = threading.Event()
-        self._sink: Sink | None = None
+        self._halt = threading.Event()  # of the newest stream
+        self._errand: _Errand | None = None
         self._asked_at: float | None = None  # when the device was asked something that it has not answered
         self._opened: asyncio.Future[None] | None = None
-        self._streamed: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
 
     # --- for the kinds of source, in the source's thread ---
@@ -90,7 +97,7 @@ class FrameSource(OpenedOnDemand):
         """The next picture to be sent, as soon as it is due; ``None`` at the end.
 
         Args:
-            position_s: how long the source has been streamed by then.
+            position_s: how long this stream has lasted by then; 0.0 begins it.
             due_at: when that is, on the monotonic clock.
 
         Raises:
@@ -120,9 +127,17 @@ class FrameSource(OpenedOnDemand):
             tell(self._opened, None)
             while self._go.wait() and not self._closing:
                 self._go.clear()
-                self._send_frames(None if self._live else first)
-                first = None
-                tell(self._streamed, None)
+                errand = self._errand
+                if errand is not None:
+                    if not errand.halt.is_set():  # or it was given up before it began
+                        self._send_frames(errand, None if self._live else first)
+                        first = None
+                    errand.halt.set()
+                    tell(errand.streamed, None)
+                    errand = None  # which holds its session
+        except StopIteration as caught:  # which no future takes
+            error = RuntimeError("a function of this source raised StopIteration")
+            error.__cause__ = caught
         except BaseException as caught:  # noqa: BLE001 - raised again by whoever waits
             error = caught
         finally:
@@ -130,25 +145,30 @@ class FrameSource(OpenedOnDemand):
                 self._close_device()
             except Exception as caught:  # noqa: BLE001 - it must not hide what was before, nor keep anybody waiting
                 error = error or caught
-            for future in (self._opened, self._streamed, self._ended):
+            for future in (self._opened, self._ended):
                 tell(future, error)
 
     def _first_frame(self) -> Frame | None:
         try:
-            return self._next_frame(0.0, time.monotonic())
+            frame = self._next_frame(0.0, time.monotonic())
         except DeviceLost as lost:  # which it was not, as it has never been there
             raise DeviceError(self.name, lost.reason) from None
+        if frame is None and not self._closing:
+            raise DeviceError(self.name, "has no picture that can be read")
+        return frame
 
-    def _send_frames(self, frame: Frame | None) -> None:
+    def _send_frames(self, errand: _Errand, frame: Frame | None) -> None:
         started_at = due_at = time.monotonic()
-        sink = self._sink
         if frame is None:
-            due_at += _SETTLING_S  # for the pictures that the driver has kept since the device was opened
-            frame = self._ask(_SETTLING_S, due_at)
-        while frame is not None and sink is not None and not self._halt.is_set():
+            # for the pictures that the driver has kept since the device was opened
+            settling_s = _SETTLING_S if self._live else 0.0
+            due_at += settling_s
+            frame = self._ask(settling_s, due_at)
+        while frame is not None and not errand.halt.is_set():
             if self._process is not None:
                 frame = self._process(frame)
-            if not sink.feed_video(self._jpeg.encode(frame, order=self.order)):
+            jpeg = self._jpeg.encode(frame, order=self.order)
+            if errand.halt.is_set() or not errand.sink.feed_video(jpeg):  # it was given up while that took its time
                 return
             # what took too long is not made up for
             due_at = max(due_at + self._interval_s, time.monotonic())
@@ -221,22 +241,27 @@ class FrameSource(OpenedOnDemand):
                 await self._stream_to(sink)
 
     async def _stream_to(self, sink: Sink) -> None:
-        self._streamed = streamed = asyncio.get_running_loop().create_future()
-        self._sink = sink
-        self._halt.clear()
+        if self._ended is not None and self._ended.done():  # by what the last stream raised
+            await self._open()
+        assert self._ended is not None  # noqa: S101 - it is open
+        streamed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ends = streamed, self._ended
+        self._halt = halt = threading.Event()  # its own: one that was halted stays so, however late its thread looks
+        self._errand = _Errand(sink, halt, streamed)
         self._go.set()
         try:
-            await self._watch(streamed)
+            await self._watch(ends)
         finally:
-            self._sink = None
-            self._halt.set()
-            await asyncio.wait([streamed], timeout=_GOODBYE_S)
+            self._errand = None
+            halt.set()
+            await asyncio.wait(ends, timeout=_GOODBYE_S, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _watch(self, streamed: asyncio.Future[None]) -> None:
-        while not streamed.done():
-            await asyncio.wait([streamed], timeout=_LOOK_S)
+    async def _watch(self, ends: tuple[asyncio.Future[None], ...]) -> None:
+        """Wait for the end of the stream or of its thread, and raise what that has raised."""
+        while not any(end.done() for end in ends):
+            await asyncio.wait(ends, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             asked_at = self._asked_at
             silent_s = 0.0 if asked_at is None else time.monotonic() - asked_at
-            if silent_s > self._patience_s and not streamed.done():
+            if silent_s > self._patience_s and not any(end.done() for end in ends):
                 raise DeviceLost(self.name, f"has given no picture for {silent_s:.1f} s")
-        streamed.result()
+        next(end for end in ends if end.done()).result()

@@ -107,11 +107,12 @@ class PhoneEncoder:
         before = b""
         if audio.rate_hz != self._rate_hz:
             before, self._rate_hz = self.flush(), audio.rate_hz
-        if audio.rate_hz == PHONE_RATE_HZ:
-            return before + encode_g711(audio.samples, self._law)
+        samples = audio.samples
+        if audio.rate_hz == PHONE_RATE_HZ or not len(samples):
+            return before + encode_g711(samples, self._law)
         if self._resampler is None:
             self._resampler = _core.Resampler(audio.rate_hz, PHONE_RATE_HZ)
-        return before + encode_g711(self._resampler.feed(audio.samples), self._law)
+        return before + encode_g711(self._resampler.feed(samples), self._law)
 
     def flush(self) -> bytes:
         """What was held back of an answer that is over."""

@@ -7,6 +7,7 @@ itself, a frame every 20 ms.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from collections import deque
@@ -95,6 +96,8 @@ class Player:
     ) -> None:
         if not 0 <= fade_ms <= 100:
             raise ConfigError(f"a fade takes 0 to 100 ms, not {fade_ms}", path="fade_ms")
+        if not 0 <= latency_s < math.inf:
+            raise ConfigError(f"a latency is 0 s or more, not {latency_s}", path="latency_s")
         self._fade_ms = fade_ms
         self.latency_s = latency_s
         self.tap: Callable[[memoryview], None] | None = None
@@ -207,18 +210,18 @@ class Player:
             self._append(self._resampler.flush())
             self._resampler = None
         self._rate_in_hz = rate_hz
-        if rate_hz == self.rate_hz:
+        if rate_hz == self.rate_hz or not samples:
             return samples
         if self._resampler is None:
             self._resampler = _core.Resampler(rate_hz, self.rate_hz)
         return self._resampler.feed(samples)
 
     def _append(self, mono: Buffer) -> None:
-        if self.channels > 1:
-            mono = np.frombuffer(memoryview(mono), np.int16).repeat(self.channels).data
         data = memoryview(mono).cast("B")
         if not data:
             return
+        if self.channels > 1:
+            data = np.frombuffer(data, np.int16).repeat(self.channels).data.cast("B")
         with self._lock:
             self._pieces.append(_Piece(self._answer_in, data))
             self._queued += len(data)
@@ -478,8 +481,11 @@ def _pcm(samples: Buffer | npt.NDArray[np.int16]) -> memoryview:
                 f"a player takes mono samples of shape (n,), not {samples.shape}; average the channels first"
             )
         return memoryview(samples.tobytes())
+    view = memoryview(samples)
+    if view.itemsize != 1 and view.format not in _NATIVE_16_BIT:
+        raise TypeError(f"a player takes 16-bit samples as int16 or bytes, not items of format {view.format!r}")
     # what waits may wait for minutes: the caller's memory must not change it
-    data = memoryview(bytes(memoryview(samples)))
+    data = memoryview(view.tobytes())
     if len(data) % _BYTES_PER_SAMPLE:
         raise ValueError(f"{len(data)} bytes are no whole number of 16-bit samples")
     return data

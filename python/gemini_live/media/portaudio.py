@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +43,7 @@ class SoundStream:
 
     Attributes:
         name: of the device.
-        latency_s: between the callback and the air, as far as the driver knows.
+        latency_s: between the callback and the air, as far as the driver knows; 0.0 if it does not.
         ended: is set when the stream has stopped without being told to; of the last `start`.
         failure: what the callback raised, if that is why.
     """
@@ -69,6 +70,7 @@ class SoundStream:
         self._sounddevice: Any = None
         self._stream: Any = None
         self._running = False
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -95,37 +97,46 @@ class SoundStream:
         self.ended = self._loop.create_future()
         self.failure = None
         self._running = True
-        await self._patiently(self._stream.start, _STARTING_S)
+        await self._patiently(self._start, _STARTING_S)
         latency = self._stream.latency
-        self.latency_s = float(latency) if isinstance(latency, int | float) else 0.0
+        # what drivers say goes into sums: NaN or infinity would keep a gate shut, and a wait waiting, for ever
+        self.latency_s = float(latency) if isinstance(latency, int | float) and 0 <= latency < math.inf else 0.0
 
     async def stop(self) -> None:
         """Stop the callback, at once; a device that hangs is left behind."""
         self._running = False
         with contextlib.suppress(DeviceError):
-            await self._patiently(self._stream.abort, _GOODBYE_S)
+            await self._patiently(self._abort, _GOODBYE_S)
 
     async def close(self) -> None:
         """Give the device back, as soon as it has been opened."""
         self._running = False
+        self._closed = True
         with contextlib.suppress(DeviceError):
             await self._patiently(self._close, _GOODBYE_S)
 
     async def _patiently(self, call: Callable[[], None], patience_s: float) -> None:
+        began = False
+
         def alone() -> None:
+            nonlocal began
             with _one_at_a_time:
+                began = True
                 call()
 
         try:
             await in_thread(alone, patience_s)
         except TimeoutError:
-            raise DeviceError(self.name, f"does not answer within {patience_s:g} s") from None
+            why = "does not answer" if began else "waits for another sound device, which does not answer"
+            raise DeviceError(self.name, f"{why} within {patience_s:g} s") from None
         except self._sounddevice.PortAudioError as error:
             raise DeviceError(self.name, str(error)) from error
 
-    # --- in threads ---
+    # --- in threads, which may get their turn in another order than they came, and when nobody waits any more ---
 
     def _open(self) -> None:
+        if self._closed:
+            return
         try:
             found = self._sounddevice.query_devices(self._device, self._direction)
         except (ValueError, self._sounddevice.PortAudioError) as error:
@@ -145,6 +156,14 @@ class SoundStream:
                 self.name, f"{error}; asked for {self.rate_hz:,} Hz, while its own is {own_hz:,} Hz"
             ) from error
         self.channels = self._stream.channels
+
+    def _start(self) -> None:
+        if self._running:
+            self._stream.start()
+
+    def _abort(self) -> None:
+        if not self._closed:  # which ends it as well, and leaves nothing that could be called
+            self._stream.abort()
 
     def _close(self) -> None:
         if self._stream is not None:

@@ -69,10 +69,12 @@ class OpenedOnDemand(ABC):
     _is_open = False
     _is_streamed = False
     _door: asyncio.Lock | None = None
+    _door_of: asyncio.AbstractEventLoop | None = None  # the only one that may wait at it
 
     async def __aenter__(self) -> Self:
-        if self._door is None:
-            self._door = asyncio.Lock()
+        loop = asyncio.get_running_loop()
+        if self._door is None or self._door_of is not loop:
+            self._door, self._door_of = asyncio.Lock(), loop
         self._entered += 1
         try:
             async with self._door:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gemini_live.errors import ConfigError, DeviceLost
@@ -73,6 +74,15 @@ class Speaker(Player, OpenedOnDemand):
         """The device's name, once it is open."""
         return "loudspeaker" if self._stream is None else self._stream.name
 
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has been heard; 0.0 while something is, infinity before anything ever was.
+
+        Infinity as well where the loudspeaker is closed, or gone: what waits then is not heard.
+        """
+        watching = self._watching
+        return math.inf if watching is None or watching.done() else super().silent_s
+
     async def _open(self) -> None:
         self._stream = stream = SoundStream(
             "output",
@@ -95,11 +105,12 @@ class Speaker(Player, OpenedOnDemand):
     async def _close(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
-            await asyncio.wait([self._watching])
             self._watching = None
-        if self._stream is not None:
-            await self._stream.close()
-        self._cut(fade_bytes=0)
+        try:
+            if self._stream is not None:
+                await self._stream.close()
+        finally:  # also where this is cancelled
+            self._cut(fade_bytes=0)
 
     def _asked(self, out: Any, _status: object) -> None:  # noqa: ANN401 - a buffer of the library's
         self._callbacks += 1

@@ -190,7 +190,7 @@ class VideoFeed:
                 self._superseded += 1
             first = self._newest is None
             self._newest = (picture, order)
-        if first:
+        if first or self._loop.is_closed():  # which may have been before it came round
             try:
                 self._loop.call_soon_threadsafe(self._look)
             except RuntimeError:  # the loop is closed

@@ -63,6 +63,7 @@ def read_format(file: BinaryIO, name: str) -> WavFormat:
     if len(riff) < 12 or riff[:4] not in (b"RIFF", b"RF64") or riff[8:] != b"WAVE":
         raise ConfigError(f"{name} is not a WAV file; convert it: ffmpeg -i {name} speech.wav", path="path")
     kind: tuple[int, int, int, int] | None = None
+    size_64 = 0  # of the samples, where a file has room for more than 32 bits: EBU Tech 3306
     while True:
         head = file.read(8)
         if len(head) < 8:
@@ -72,6 +73,8 @@ def read_format(file: BinaryIO, name: str) -> WavFormat:
             break
         body = file.read(min(size, _FORMAT_BYTES))
         _skip(file, size + size % 2 - len(body))  # chunks are padded to even lengths
+        if mark == b"ds64" and len(body) >= 16:
+            (size_64,) = struct.unpack_from("<Q", body, 8)
         if mark == b"fmt " and len(body) >= 16:
             tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", body)
             if tag == _EXTENSIBLE and len(body) >= 26:
@@ -98,8 +101,20 @@ def read_format(file: BinaryIO, name: str) -> WavFormat:
             path="path",
         )
     width = bits // 8
-    frames = None if size == 0xFFFF_FFFF else size // (channels * width)
-    return WavFormat(rate_hz=rate_hz, channels=channels, width=width, floats=tag == _FLOAT, frames=frames)
+    return WavFormat(
+        rate_hz=rate_hz,
+        channels=channels,
+        width=width,
+        floats=tag == _FLOAT,
+        frames=_frames(size, size_64, channels * width),
+    )
+
+
+def _frames(size: int, size_64: int, bytes_per_frame: int) -> int | None:
+    """Of so many bytes; a stream does not say how many, nor does a file that was never finished."""
+    if size != 0xFFFF_FFFF:
+        return size // bytes_per_frame
+    return size_64 // bytes_per_frame if 0 < size_64 < 2**64 - 1 else None
 
 
 def _skip(file: BinaryIO, size: int) -> None:
@@ -151,6 +166,9 @@ class WavSource(OpenedOnDemand):
         self._file: BinaryIO | None = None
         self._format: WavFormat | None = None
         self._left: int | None = None  # frames, if the file says how many
+        # Whoever reads one that was closed meanwhile closes it: in the loop that would wait for the end of the read,
+        # which of a pipe may never come.
+        self._being_read = set[BinaryIO]()
 
     @property
     def format(self) -> WavFormat:
@@ -177,16 +195,26 @@ class WavSource(OpenedOnDemand):
         self._left = self._format.frames
 
     async def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None and file not in self._being_read:
+            file.close()
 
     def _read_second(self) -> npt.NDArray[Any]:
         """In a thread: the file may be on a disk that sleeps, or across a network."""
         kind = self.format
+        file = self._file
+        if file is None:  # it was closed before this began
+            return samples_from(b"", kind)
         frames = kind.rate_hz if self._left is None else min(kind.rate_hz, self._left)
-        data = b"" if self._file is None else self._file.read(frames * kind.bytes_per_frame)
-        if self._left is not None:
+        self._being_read.add(file)
+        try:
+            data = file.read(frames * kind.bytes_per_frame) if self._file is file else b""
+        finally:
+            self._being_read.discard(file)
+            is_open = self._file is file
+            if not is_open:
+                file.close()
+        if is_open and self._left is not None:
             self._left -= len(data) // kind.bytes_per_frame
         return samples_from(data[: len(data) - len(data) % kind.bytes_per_frame], kind)
 
