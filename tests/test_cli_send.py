@@ -21,10 +21,12 @@ import numpy as np
 import pytest
 
 import emulator_client
+import gemini_live as live
 from command_line import COMMAND, JPEG, PNG, RATE_HZ, closed_port, in_terminal, run, served, tone, wav
 from gemini_live import codec, emulator
 from gemini_live.cli.display import JsonLines
 from gemini_live.cli.talk import Talk
+from gemini_live.cli.transcript import line_about
 
 no_errors_inside = emulator_client.no_errors_inside
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
@@ -237,6 +239,21 @@ def test_what_the_service_says_moves_no_cursor(capsys):
     with served() as emu:
         code, out, _ = run(capsys, "send", "--text", "a\x1b[2Jb\r\nc", "--endpoint", emu.url)
     assert (code, out) == (0, "model: a�[2Jb c\n")
+
+
+def test_nor_does_the_reason_of_a_close(capsys):
+    faults = {"close_at_setup": True, "close_code": 1007, "close_reason": "no\x1b[2Jsuch\rthing"}
+    with served(faults=emulator.Faults(**faults)) as emu:
+        for arguments in ["send", "--text", "x"], ["doctor", "--headless"]:
+            code, out, err = run(capsys, *arguments, "--endpoint", emu.url)
+            assert code == 5
+            assert "\x1b" not in out + err
+            assert "no�[2Jsuch thing" in out + err
+
+
+def test_nor_does_the_name_of_a_function():
+    called = live.ToolCall(calls=(live.FunctionCall(id="1", name="a\x1b[2J\nb"),))
+    assert line_about(called) == "the model calls a�[2J�b"
 
 
 # --- bad input: files ---

@@ -24,6 +24,7 @@ import gemini_live as live
 from gemini_live.auth import is_loopback
 from gemini_live.cli.checks import Check, Status
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
+from gemini_live.cli.transcript import printable
 from gemini_live.config import without_password
 from gemini_live.errors import ConfigError, ConnectError, GeminiLiveError
 from gemini_live.transport import check_proxy, environment_proxy
@@ -373,7 +374,7 @@ def _refused(closed: live.Closed) -> list[Check]:
         Check(
             failing,
             Status.FAILED,
-            f"{closed.kind.value.replace('_', ' ')}{code}: {' '.join(closed.reason.split())}",
+            f"{closed.kind.value.replace('_', ' ')}{code}: {printable(' '.join(closed.reason.split()))}",
             _NO_LIVE_SERVER if is_another else said(closed.hint),
             code=exit_of(closed.kind),
         ),
