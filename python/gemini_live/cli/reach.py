@@ -326,8 +326,10 @@ async def _session(line: Line, auth: Auth) -> list[Check]:
             return _refused(error.closed)
         except GeminiLiveError as error:
             found, mend = _halves(said(str(error)))
-            failed = Check("HTTP upgrade", Status.FAILED, found, mend, code=exit_of(error))
-            return [failed, *(_skipped(name, failed.name) for name in _AFTER_TLS[1:])]
+            code = exit_of(error)
+            # nothing was dialled for a model that cannot be one
+            failed = Check("model" if code is Exit.SETUP else "HTTP upgrade", Status.FAILED, found, mend, code=code)
+            return [failed if name == failed.name else _skipped(name, failed.name) for name in _AFTER_TLS]
         frames = live.read_recording(recording.path).frames
     return _accepted(line, frames, round_trip_s)
 
