@@ -226,6 +226,14 @@ def test_an_output_that_is_full(arguments, tmp_path):
     assert [one.name for one in tmp_path.iterdir()] in ([], ["reply.wav"])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("arguments", ["send nothing.wav", "send --emulator --fast --text x"])
+def test_errors_that_are_full(arguments, tmp_path):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, *arguments.split()], cwd=tmp_path, stderr=full, check=False)
+    assert done.returncode == 6
+
+
 @posix
 @pytest.mark.parametrize("closed", [0, 1, 2])
 @pytest.mark.parametrize(

@@ -226,6 +226,24 @@ def test_a_model_that_does_not_exist(capsys):
     assert statuses(found, "key accepted", "setup") == ["ok", "skipped"]
 
 
+def test_a_model_that_cannot_be_one(capsys):
+    """It never came to an upgrade."""
+    code, found = examine(capsys, "--emulator", "--model", "")
+    assert code == 5
+    assert found["model"]["found"] == "the setup names no model"
+    steps = ("HTTP upgrade", "key accepted", "model", "setup", "ping")
+    assert statuses(found, *steps) == ["skipped", "skipped", "failed", "skipped", "skipped"]
+
+
+def test_a_key_file_that_cannot_be_read(tmp_path, capsys):
+    with served() as emu:
+        code, found = examine(capsys, "--endpoint", emu.url, "--key-file", tmp_path)
+    assert code == 6
+    assert only_failure(found) == found["key"]
+    assert found["key"]["found"].startswith(f"cannot read the key from {tmp_path}: ")
+    assert found["key"]["mend"] in ("give a file in it", "let this user read it")  # Windows cannot tell a folder
+
+
 @pytest.mark.parametrize(
     ("faults", "failing", "code", "said"),
     [

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
 import sys
 import wave
 
@@ -223,6 +224,25 @@ async def test_programs_can_hear_it_again(ending, recording):
     _, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert said == "utterance 1, 0.5 s"
+
+
+def test_a_recording_whose_name_begins_with_a_dash(recording, capsys):
+    recording.rename(recording.with_name("-r.jsonl"))
+    with served() as emu:  # which has the port, so that no server is left running
+        code, _, err = run(capsys, "replay", "--port", emu.url.rpartition(":")[2], "--", "-r.jsonl")
+    assert code == 3, err
+    assert "cannot listen there: " in err
+
+
+@posix
+def test_a_recording_in_a_pipe_is_shown_and_not_served(recording):
+    """The server would read it a second time, and wait for ever for somebody who writes it."""
+    for options, code in (["--show"], 0), ([], 6):
+        done = subprocess.run(  # noqa: S603
+            [*COMMAND, "replay", "/dev/stdin", *options], input=recording.read_bytes(), capture_output=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+    assert done.stderr == b"gemini-live replay: /dev/stdin is a pipe; to be served it must be in a file\n"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,12 @@ import numpy as np
 import pytest
 
 import emulator_client
+import gemini_live as live
 from command_line import COMMAND, JPEG, PNG, RATE_HZ, closed_port, in_terminal, run, served, tone, wav
 from gemini_live import codec, emulator
 from gemini_live.cli.display import JsonLines
+from gemini_live.cli.talk import Talk
+from gemini_live.cli.transcript import line_about
 
 no_errors_inside = emulator_client.no_errors_inside
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
@@ -237,6 +241,21 @@ def test_what_the_service_says_moves_no_cursor(capsys):
     assert (code, out) == (0, "model: a�[2Jb c\n")
 
 
+def test_nor_does_the_reason_of_a_close(capsys):
+    faults = {"close_at_setup": True, "close_code": 1007, "close_reason": "no\x1b[2Jsuch\rthing"}
+    with served(faults=emulator.Faults(**faults)) as emu:
+        for arguments in ["send", "--text", "x"], ["doctor", "--headless"]:
+            code, out, err = run(capsys, *arguments, "--endpoint", emu.url)
+            assert code == 5
+            assert "\x1b" not in out + err
+            assert "no�[2Jsuch thing" in out + err
+
+
+def test_nor_does_the_name_of_a_function():
+    called = live.ToolCall(calls=(live.FunctionCall(id="1", name="a\x1b[2J\nb"),))
+    assert line_about(called) == "the model calls a�[2J�b"
+
+
 # --- bad input: files ---
 
 FOOLISH = {
@@ -435,6 +454,54 @@ def test_a_name_that_is_too_long(command, capsys):
     assert code == 6
     assert "aaa: file name too long; give --out" in err
     assert err.count("\n") == 1
+
+
+@posix
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("command", ["send", "record"])
+def test_an_output_whose_folder_goes_away_meanwhile(command, when, tmp_path, capsys, monkeypatch):
+    (tmp_path / "d").mkdir()
+    meanwhile(monkeypatch, when, lambda: shutil.rmtree(tmp_path / "d"))
+    code, _, err = run(capsys, command, "--text", "x", "--emulator", "--fast", "--output", "d/a")
+    assert code == 6
+    assert "cannot write d/a: no such file or directory; give --output a file elsewhere" in err
+
+
+@pytest.mark.parametrize("command", ["send", "record"])
+@pytest.mark.parametrize("links", [True, False])
+def test_an_output_that_somebody_else_makes_meanwhile(links, command, tmp_path, capsys, monkeypatch):
+    """As a second `send` in the same folder does."""
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    meanwhile(monkeypatch, "after", lambda: (tmp_path / "a").write_bytes(b"precious"))
+    arguments = [command, "--text", "x", "--emulator", "--fast", "--output", "a"]
+    code, _, err = run(capsys, *arguments)
+    assert code == 6
+    assert (tmp_path / "a").read_bytes() == b"precious"
+    (kept,) = tmp_path.glob(".a.*")
+    assert f"a exists by now and is not replaced; what was written is {kept}" in err
+    assert kept.stat().st_size > 100
+    kept.unlink()
+    assert run(capsys, *arguments, "--force")[0] == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
+def no_links(*_):
+    raise PermissionError(1, os.strerror(1))
+
+
+def meanwhile(monkeypatch, when, do):
+    """Do something before or after the conversation, when the output is waited for already."""
+    converse = Talk.run
+
+    async def run(*arguments):
+        if when == "before":
+            do()
+        await converse(*arguments)
+        if when == "after":
+            do()
+
+    monkeypatch.setattr(Talk, "run", run)
 
 
 @pytest.mark.parametrize("command", ["send", "record"])

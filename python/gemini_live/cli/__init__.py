@@ -112,7 +112,12 @@ def _run(arguments: list[str]) -> int:
 
 def _complain(message: str, command: str = "") -> None:
     line = f"gemini-live {command}".rstrip() + f": {message}"
-    sys.stderr.write((wrapped(line, indent="  ", first="") if sys.stderr.isatty() else line) + "\n")
+    try:
+        sys.stderr.write((wrapped(line, indent="  ", first="") if sys.stderr.isatty() else line) + "\n")
+    except OSError as error:
+        if not streams.is_full(error):
+            raise
+        # the exit code still says it
 
 
 def parser(*, with_emulator: bool) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from gemini_live.cli.transcript import printable
 from gemini_live.errors import ConfigError, ConnectError, DeviceError, GeminiLiveError, SessionClosed
 from gemini_live.events import CloseKind
 
@@ -103,4 +104,4 @@ def said(text: str | Closed) -> str:
     message = text if isinstance(text, str) else text.describe()
     for python, option in _AS_OPTIONS.items():
         message = message.replace(python, option)
-    return message
+    return printable(message)  # the words of the other side may be in it

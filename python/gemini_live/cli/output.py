@@ -8,7 +8,7 @@ import stat
 import tempfile
 import wave
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from gemini_live.cli.exits import CommandError, Exit
 
@@ -43,13 +43,15 @@ class PendingFile:
 
     def __init__(self, path: Path, *, force: bool, sparing: Mapping[Path, str] = _NOTHING) -> None:
         self.path = path
+        self._force = force
+        self._is_kept = False
         try:
             problem = self._problem(force=force, sparing=sparing)
             if problem:
                 raise CommandError(problem, Exit.FILE)
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self.unwritable(error) from None
         os.close(descriptor)
         self.pending = Path(name)
 
@@ -68,7 +70,8 @@ class PendingFile:
                 return f"{path} is {what}; give --output another name"
         return "" if force else f"{path} exists; give --force to replace it, or --output another name"
 
-    def _unwritable(self, error: OSError) -> CommandError:
+    def unwritable(self, error: OSError) -> CommandError:
+        """What to say of this."""
         reason = (error.strerror or str(error)).lower()
         return CommandError(f"cannot write {self.path}: {reason}; give --output a file elsewhere", Exit.FILE)
 
@@ -76,12 +79,26 @@ class PendingFile:
         """Give it its name.
 
         Raises:
-            CommandError: that cannot be done any more.
+            CommandError: that cannot be done any more, or somebody else has made a file of that name meanwhile.
         """
         try:
-            self.pending.replace(self.path)
+            if self._force or not self._is_taken():
+                self.pending.replace(self.path)
+                return
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self.unwritable(error) from None
+        self._is_kept = True  # nobody can have the conversation once more
+        raise CommandError(
+            f"{self.path} exists by now and is not replaced; what was written is {self.pending}", Exit.FILE
+        )
+
+    def _is_taken(self) -> bool:
+        """Takes the name at once, if it is free."""
+        try:
+            os.link(self.pending, self.path)
+        except OSError:  # there is one, or the file system has no links
+            return _status(self.path) is not None
+        return False
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +106,8 @@ class PendingFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self.pending.unlink(missing_ok=True)
+        if not self._is_kept:
+            self.pending.unlink(missing_ok=True)
 
 
 class AnswerFile(PendingFile):
@@ -104,6 +122,7 @@ class AnswerFile(PendingFile):
         super().__init__(path, force=force, sparing=sparing)
         self.samples = 0
         self.rate_hz = 0
+        self._file: BinaryIO | None = None
         self._wave: wave.Wave_write | None = None
 
     @property
@@ -120,7 +139,9 @@ class AnswerFile(PendingFile):
         try:
             if self._wave is None:
                 self.rate_hz = rate_hz
-                self._wave = wave.open(str(self.pending), "wb")  # noqa: SIM115 - closed by keep and __exit__
+                # by our own hand: a writer that cannot open its file complains of that once more when it goes
+                self._file = self.pending.open("wb")
+                self._wave = wave.open(self._file, "wb")  # noqa: SIM115 - closed by keep and __exit__, as is the file
                 self._wave.setparams((1, 2, rate_hz, 0, "NONE", ""))
             if rate_hz != self.rate_hz:
                 raise CommandError(
@@ -129,7 +150,7 @@ class AnswerFile(PendingFile):
                 )
             self._wave.writeframesraw(pcm)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self.unwritable(error) from None
         self.samples += len(pcm) // 2
 
     def keep(self) -> None:
@@ -138,24 +159,26 @@ class AnswerFile(PendingFile):
         Raises:
             CommandError: that cannot be done any more.
         """
-        if self._wave is None:
+        if self._wave is None or self._file is None:
             return
         try:
             self._wave.close()
+            self._file.close()
+            # a temporary file is for its owner only; the answer gets what any new file would have
+            self.pending.chmod(0o666 & ~_umask())
         except OSError as error:
-            raise self._unwritable(error) from None
-        self._wave = None
-        # a temporary file is for its owner only; the answer gets what any new file would have
-        self.pending.chmod(0o666 & ~_umask())
+            raise self.unwritable(error) from None
+        self._wave = self._file = None
         super().keep()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        unfinished, self._wave = self._wave, None
-        if unfinished is not None:
-            with contextlib.suppress(OSError):  # the file goes anyway
-                unfinished.close()
+        for unfinished in (self._wave, self._file):
+            if unfinished is not None:
+                with contextlib.suppress(OSError):  # the file goes anyway
+                    unfinished.close()
+        self._wave = self._file = None
         super().__exit__(kind, error, where)
 
 

@@ -24,6 +24,7 @@ import gemini_live as live
 from gemini_live.auth import is_loopback
 from gemini_live.cli.checks import Check, Status
 from gemini_live.cli.exits import CommandError, Exit, exit_of, said
+from gemini_live.cli.transcript import printable
 from gemini_live.config import without_password
 from gemini_live.errors import ConfigError, ConnectError, GeminiLiveError
 from gemini_live.transport import check_proxy, environment_proxy
@@ -325,8 +326,10 @@ async def _session(line: Line, auth: Auth) -> list[Check]:
             return _refused(error.closed)
         except GeminiLiveError as error:
             found, mend = _halves(said(str(error)))
-            failed = Check("HTTP upgrade", Status.FAILED, found, mend, code=exit_of(error))
-            return [failed, *(_skipped(name, failed.name) for name in _AFTER_TLS[1:])]
+            code = exit_of(error)
+            # nothing was dialled for a model that cannot be one
+            failed = Check("model" if code is Exit.SETUP else "HTTP upgrade", Status.FAILED, found, mend, code=code)
+            return [failed if name == failed.name else _skipped(name, failed.name) for name in _AFTER_TLS]
         frames = live.read_recording(recording.path).frames
     return _accepted(line, frames, round_trip_s)
 
@@ -373,7 +376,7 @@ def _refused(closed: live.Closed) -> list[Check]:
         Check(
             failing,
             Status.FAILED,
-            f"{closed.kind.value.replace('_', ' ')}{code}: {' '.join(closed.reason.split())}",
+            f"{closed.kind.value.replace('_', ' ')}{code}: {printable(' '.join(closed.reason.split()))}",
             _NO_LIVE_SERVER if is_another else said(closed.hint),
             code=exit_of(closed.kind),
         ),

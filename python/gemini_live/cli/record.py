@@ -46,7 +46,10 @@ def _run(asked: argparse.Namespace) -> int:
             run(saying.converse(asked, sources, display, lambda _audio: None, record=recording))
         finally:
             # a conversation that broke off is what recordings are for; an attempt that never became one is not
-            frames = _frames(pending.pending)
+            try:
+                frames = _frames(pending.pending)
+            except OSError as error:  # somebody has taken it away
+                raise pending.unwritable(error) from None
             if frames:
                 pending.keep()
                 display.done(f"{frames} frames in {asked.output}", {"output": str(asked.output), "frames": frames})

@@ -46,10 +46,11 @@ def _run(asked: argparse.Namespace) -> int:
 def _serve(asked: argparse.Namespace) -> None:
     from gemini_live.cli import emulator  # noqa: PLC0415 - the extra, with all its options
 
-    pace = ["--pace-waits", "0"] if asked.fast else []
-    emulator.serve(
-        ["--replay", str(asked.recording), "--host", asked.host, "--port", str(asked.port), *pace],
-    )
+    if asked.recording.is_fifo():  # the emulator reads it itself, once more
+        raise CommandError(f"{asked.recording} is a pipe; to be served it must be in a file", Exit.FILE)
+    pace = ["--pace-waits=0"] if asked.fast else []
+    # with "=", so that a name may begin with a dash
+    emulator.serve([f"--replay={asked.recording}", f"--host={asked.host}", f"--port={asked.port}", *pace])
 
 
 def _write_answer(recording: live.RecordedSession, asked: argparse.Namespace) -> None:

@@ -124,7 +124,8 @@ def _read_key(key_file: str) -> str:
     try:
         text = sys.stdin.read() if key_file == "-" else Path(key_file).read_text("utf-8")
     except (PermissionError, IsADirectoryError) as error:
-        raise CommandError(f"cannot read the key from {key_file}: {error.strerror}", Exit.FILE) from None
+        mend = "give a file in it" if isinstance(error, IsADirectoryError) else "let this user read it"
+        raise CommandError(f"cannot read the key from {key_file}: {error.strerror}; {mend}", Exit.FILE) from None
     except OSError as error:  # what is no file's name is not repeated: it may be the key
         raise CommandError(
             f"cannot read the file of --key-file: {error.strerror}; it takes the name of a file with the key in it",

@@ -84,7 +84,7 @@ def line_about(event: live.Event) -> str:
         case live.DeliveryUncertain(kinds=kinds):
             return f"may not have arrived: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
         case live.ToolCall(calls=calls):
-            return f"the model calls {', '.join(call.name for call in calls)}"
+            return f"the model calls {', '.join(printable(call.name) for call in calls)}"
         case live.Stalled(silent_s=silent_s):
             return f"the service has said nothing for {silent_s:.0f} s"
         case live.Error(message=message):
