@@ -297,3 +297,18 @@ async def test_an_activity_that_the_service_has_forgotten_is_not_ended(network):
         assert said(network) == []
         await session.send_audio(levels(1, 2, 5_002))
     assert said(network) == ["activityStart", 5_002, "activityEnd"]
+
+
+@on_fake_clock
+async def test_an_activity_that_begins_during_the_outage_is_marked_once_and_ended(network):  # noqa: F811
+    """Its beginning waited for the connection, so also a service that has forgotten what was before knows of it."""
+    network.greeting = (READY,)
+    async with connect(manual_vad(), speech=live.SpeechPolicy(detector=loud, preroll_ms=0)) as session:
+        await session.send_audio(levels(5_000, *[1] * 30))
+        network.last.lose()
+        await session.wait_for_status(live.SessionStatus.RECONNECTING)
+        await session.send_audio(levels(5_001))
+        await session.wait_for_status(live.SessionStatus.CONNECTED)
+        await session.send_audio(levels(5_002, *[1] * 30))
+    heard = [one for one in said(network) if one != 1]
+    assert heard == ["activityStart", 5_001, 5_002, "activityEnd"]

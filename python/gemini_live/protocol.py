@@ -41,6 +41,7 @@ __all__ = [
     "Dial",
     "Emit",
     "HangUp",
+    "MarkAnew",
     "Ping",
     "Protocol",
     "State",
@@ -171,7 +172,11 @@ class Emit(msgspec.Struct, frozen=True):
     event: events.Event
 
 
-Decision: TypeAlias = Dial | Write | Ping | HangUp | Abort | Emit
+class MarkAnew(msgspec.Struct, frozen=True):
+    """Have an activity that goes on marked once more: the service does not know that it has begun."""
+
+
+Decision: TypeAlias = Dial | Write | Ping | HangUp | Abort | Emit | MarkAnew
 
 
 class Protocol:
@@ -525,6 +530,9 @@ class Protocol:
             self.gaps_s.append(gap_s)
             self.longest_gap_s = max(self.longest_gap_s, gap_s)
             replayed = self.outbox.connection_opened()
+            marks = self.outbox.counts_by_kind.get("activity_start")
+            if marks is not None and not marks.waiting and not restored:  # the latest was written, and is forgotten
+                self._decisions.append(MarkAnew())
             self._decisions.append(
                 Emit(
                     events.Reconnected(

@@ -113,7 +113,7 @@ class Runner:
         self._thread, self._forks = get_ident(), _forks
         self.inbox = Inbox(self._loop, self._take_handed, decide.outbox.limits.audio_ms / 1000)
         self.pause: Pause | None = None  # the session's, which ends with it
-        self.when_forgotten: Callable[[], None] | None = None  # by the service; must not raise
+        self.when_forgotten: Callable[[], None] | None = None  # an activity, by the service; must not raise
         self.when_user_asked: Callable[[], None] | None = None  # must not raise
         self._transport: Transport | None = None
         self._express: Callable[[bytes], None] | None = None  # writes audio that nothing else goes before
@@ -424,13 +424,11 @@ class Runner:
                     self._transport.write(payload)
             case protocol.Emit(event=event):
                 self._fanout.publish(event)
-                match event:
-                    case events.Closed():
-                        self._chore_given.set()
-                    case events.Reconnected(context_restored=False) if self.when_forgotten is not None:
-                        self.when_forgotten()
-                    case _:
-                        pass
+                if isinstance(event, events.Closed):
+                    self._chore_given.set()
+            case protocol.MarkAnew():
+                if self.when_forgotten is not None:
+                    self.when_forgotten()
             case protocol.Ping(payload=payload):
                 if self._transport is not None:
                     self._transport.ping(payload)
