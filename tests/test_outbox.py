@@ -252,6 +252,20 @@ def test_an_answer_that_waits_is_given_up_when_nobody_knows_its_call_any_more():
     assert adds_up(outbox)
 
 
+def test_a_fresh_session_that_is_told_everything_again_is_given_all_but_the_answers():
+    outbox = box(replayable=True)
+    outbox.accept(0.0, "text", b"question")
+    outbox.accept(0.0, "tool_response", b"written")
+    written(outbox)
+    outbox.connection_lost(resumable=True)
+    outbox.connection_opened()
+    outbox.accept(0.0, "tool_response", b"waits")  # behind the others, which are lost once more before they are written
+    assert outbox.connection_lost(resumable=True, calls_known=False) == DeliveryUncertain(kinds={"tool_response": 2})
+    outbox.connection_opened()
+    assert written(outbox) == [b"question"]
+    assert adds_up(outbox)
+
+
 def test_a_long_outage_takes_no_more_memory_than_what_waits():
     outbox = box()
     outbox.accept(0.0, "text", b"keeps the head of the queue")
