@@ -481,6 +481,11 @@ def test_what_json_cannot_hold_is_named(response, path):
             "setup.tools[0].function",
         ),
         (Setup(model="m", tools=[Tool(google_search=True)]), "setup.tools[0].google_search"),
+        (
+            Setup(model="m", generation_config=GenerationConfig(temperature=np.float32(1))),
+            "setup.generation_config.temperature",
+        ),
+        (Setup(model="m", tools=[Tool(google_search=np.arange(2))]), "setup.tools[0].google_search"),
         (Setup(model="m", explicit_vad_signal=1), "setup.explicit_vad_signal"),
         (Setup(model="m", labels={"a": None}), "setup.labels.a"),
     ],

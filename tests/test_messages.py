@@ -209,6 +209,19 @@ def test_a_context_update_does_not_print_what_its_tools_prove_themselves_with():
     assert repr(ContextUpdate(tools={})) == "ContextUpdate(tools={})"
 
 
+def test_what_is_shown_does_not_hang_on_annotations():
+    """To read them costs a hundred times what the rest does, and fails for names that only type checkers import."""
+
+    class Odd(messages.Discreet, Wire, frozen=True, kw_only=True):
+        hidden: OnlyForTypeCheckers = None  # noqa: F821
+        name: str = ""
+
+        _discreet = frozenset({"hidden"})
+
+    assert repr(Odd(hidden="x", name="n")) == "Odd(hidden=…, name='n')"
+    assert repr(Odd()) == "Odd()"
+
+
 def test_rich_prints_no_more():
     """It has a protocol of its own for what to print, also for the locals of a traceback."""
     pretty = pytest.importorskip("rich.pretty")

@@ -340,7 +340,7 @@ def frames_of_ours(error):
     return " ".join(f"{name}={shown}" for frame in found for name, shown in (frame.locals or {}).items())
 
 
-async def test_local_variables_of_ours_show_no_key():
+async def test_local_variables_of_ours_show_no_key_and_no_handle():
     """Those of a traceback, which `rich` and services that collect errors print."""
     given = {"auth": KEY, "endpoint": "ws://127.0.0.1:1", "transport": {"headers": {"x-tenant": KEY}}}
     with pytest.raises(TokenError) as unreachable:
@@ -349,5 +349,8 @@ async def test_local_variables_of_ours_show_no_key():
         token_provider("gemini-3.8-live", lock=["no such field"], **given)
     with pytest.raises(ConfigError) as wrong_setup:
         live.connect({"model": "gemini-3.8-live", "no such field": 1}, **given)
-    for caught in (unreachable, wrong_lock, wrong_setup):
+    snapshot = live.Snapshot(endpoint="h.test", model="m", setup_hash="", handle=KEY, taken_at=0.0)
+    with pytest.raises(ConfigError) as too_old:
+        live.connect("gemini-3.8-live", **given, resume=snapshot.to_json())
+    for caught in (unreachable, wrong_lock, wrong_setup, too_old):
         assert KEY not in frames_of_ours(caught.value)

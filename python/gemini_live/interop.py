@@ -253,7 +253,7 @@ def _checked(given: _Struct, path: str) -> _Struct:
     changed: dict[str, object] = {}
     for name, (_, reader) in _plan(type(given)).items():
         value = getattr(given, name, None)  # a wire name has none
-        if value is None or (value == () and isinstance(value, tuple)):
+        if value is None or (_is_a(value, tuple) and not value):
             continue
         read = reader(value, f"{path}.{name}")
         if read is not value:

@@ -62,13 +62,17 @@ class Discreet:
 
     def _shown(self) -> list[tuple[str, Any]]:
         """What is not the default, as far as it may be seen."""
+        struct = cast("msgspec.Struct", self)
+        names, defaults = struct.__struct_fields__, struct.__struct_defaults__
+        required = (msgspec.NODEFAULT,) * (len(names) - len(defaults))
         shown: list[tuple[str, Any]] = []
-        for field in msgspec.structs.fields(cast("msgspec.Struct", self)):
-            value = getattr(self, field.name)
-            if field.name in self._discreet and isinstance(value, bytes):
-                shown.append((field.name, Shown(f"<{len(value)} bytes>")))
-            elif value != field.default:
-                shown.append((field.name, _HIDDEN if field.name in self._discreet and value else value))
+        for name, default in zip(names, required + defaults, strict=True):
+            value = getattr(self, name)
+            if value is default:
+                continue
+            if name in self._discreet:
+                value = Shown(f"<{len(value)} bytes>") if isinstance(value, bytes) else value and _HIDDEN
+            shown.append((name, value))
         return shown
 
     def __repr__(self) -> str:

@@ -177,9 +177,10 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
         ConnectError: when awaited or entered: no usable session came about; its subclasses say why.
     """
     where = endpoint_from(endpoint)
-    # by the same names: a traceback with local variables would show a str or a mapping as it was given
+    # by the same names: a traceback with local variables would show str, bytes and mappings as they were given
     auth = auth_from(auth, where)
     transport = None if transport is None else struct_from(TransportConfig, transport, "transport")
+    resume = snapshot = _snapshot_from(resume)
     where = endpoint_for(where, auth)
     if not callable(auth):
         check_pair(where, auth)
@@ -208,7 +209,6 @@ def connect(  # noqa: PLR0913 - each is one thing a user may want to say
     check_proxy(whole.transport)
     if whole.check_capabilities:
         check_setup(inner, where)
-    snapshot = _snapshot_from(resume)
     full = _full_setup(msgspec.structs.replace(whole, setup=inner), where, snapshot)
     if snapshot is not None:
         kept_s = _KEPT_S if isinstance(where, GeminiApi) else _KEPT_BY_OTHERS_S

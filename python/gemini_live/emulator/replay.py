@@ -2,8 +2,9 @@
 
 A recording is a file of JSON lines. The first is ``{"format":"gemini-live-recording","version":1,…}``, each other
 ``{"t": seconds, "dir": ">" or "<", "kind": "text", "binary", "open" or "close", "data": …, "code": …, "reason": …}``,
-where ``<`` came from the server, and ``data`` is the JSON message itself, or base64 of what was not JSON. A close
-without direction is a connection that was lost. Audio of which only the hash was kept is played back as silence.
+where ``<`` came from the server, and ``data`` is the JSON message itself, the hash of one that could not be searched
+for what must not be kept, or base64 of any other bytes. A close without direction is a connection that was lost. Where
+only the hash was kept, audio is played back as silence, and a message as an empty one.
 """
 
 from __future__ import annotations
