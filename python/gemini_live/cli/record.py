@@ -13,6 +13,8 @@ from gemini_live.cli.interrupts import run
 if TYPE_CHECKING:
     import argparse
 
+    from gemini_live.cli.output import PendingFile
+
 __all__ = ["COMMAND"]
 
 
@@ -46,23 +48,28 @@ def _run(asked: argparse.Namespace) -> int:
             run(saying.converse(asked, sources, display, lambda _audio: None, record=recording))
         finally:
             # a conversation that broke off is what recordings are for; an attempt that never became one is not
-            try:
-                frames = _frames(pending.pending)
-            except OSError as error:  # somebody has taken it away
-                raise pending.unwritable(error) from None
+            frames = _frames(pending)
             if frames:
                 pending.keep()
                 display.done(f"{frames} frames in {asked.output}", {"output": str(asked.output), "frames": frames})
     return Exit.OK
 
 
-def _frames(path: Path) -> int:
-    """How many there are; none unless the service has said something."""
+def _frames(recorded: PendingFile) -> int:
+    """How many there are; none unless the service has said something.
+
+    Raises:
+        CommandError: somebody has taken the file away.
+    """
     from gemini_live.recorder import read_recording  # noqa: PLC0415 - likewise
 
-    if not path.stat().st_size:
+    try:
+        size = recorded.pending.stat().st_size
+    except OSError as error:
+        raise recorded.unwritable(error) from None
+    if not size:
         return 0
-    frames = read_recording(path).frames
+    frames = read_recording(recorded.pending).frames
     return len(frames) if any(one.direction == "<" and one.kind in ("text", "binary") for one in frames) else 0
 
 
