@@ -272,6 +272,34 @@ async def test_a_stream_that_was_cancelled_in_a_slow_function_is_not_taken_up_ag
     assert len(present.shades) == 3
 
 
+async def test_a_stream_that_was_cancelled_while_the_camera_was_slow_is_not_waited_for(plug, monkeypatch):
+    """The next one would begin when the picture of the one before is due."""
+    monkeypatch.setattr(frames_module, "_GOODBYE_S", 0.05)
+    capture = plug(Capture())
+    async with Camera(fps=0.05) as camera:
+        past, present = Sink(), Sink(most=1)
+        streaming = asyncio.create_task(camera.stream_to(past))
+        while not past.shades:
+            await asyncio.sleep(0.01)
+        asked, go_on = threading.Event(), threading.Event()
+
+        def grab():
+            asked.set()
+            go_on.wait(20)
+            return True
+
+        with monkeypatch.context() as slow:
+            slow.setattr(capture, "grab", grab)
+            await asyncio.to_thread(asked.wait, 20)
+            streaming.cancel()
+            await asyncio.wait([streaming])
+        streaming = asyncio.create_task(camera.stream_to(present))
+        await asyncio.sleep(0.01)
+        go_on.set()
+        await asyncio.wait_for(streaming, 5)
+    assert len(past.shades) == 1
+
+
 async def test_one_that_stopped_is_opened_again_by_the_next_stream(plug):
     """Though somebody holds it open all the while."""
     first = plug(Capture())

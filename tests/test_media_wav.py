@@ -246,3 +246,35 @@ async def test_a_pipe_that_gives_nothing_does_not_hold_up_the_loop_when_it_is_gi
         pipe.close()
     while not file.closed:
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of POSIX")
+async def test_a_pipe_whose_second_stream_was_given_up_as_well_does_not_hold_up_the_loop(tmp_path):
+    """The read of the first goes on beside that of the second, and may end before."""
+    path = tmp_path / "a.wav"
+    os.mkfifo(path)
+    source, sink = WavSource(path), Sink()
+    written = wav_bytes(np.zeros(16_000 * 60, np.int16))
+    opening = asyncio.create_task(source.__aenter__())
+    pipe = await asyncio.to_thread(path.open, "wb")
+    rescue = threading.Timer(5, pipe.close)
+    try:
+        pipe.write(written[:1_000])
+        pipe.flush()
+        await opening
+        for reads in (1, 2):
+            streaming = asyncio.create_task(source.stream_to(sink))
+            while len(source._being_read) < reads:
+                await asyncio.sleep(0.01)
+            streaming.cancel()
+            await asyncio.wait([streaming])
+        pipe.write(written[1_000:33_000])
+        pipe.flush()
+        while len(source._being_read) > 1:
+            await asyncio.sleep(0.01)
+        rescue.start()
+        await source.__aexit__()
+        assert not pipe.closed
+    finally:
+        rescue.cancel()
+        pipe.close()

@@ -76,7 +76,7 @@ class FrameSource(OpenedOnDemand):
         self._thread: threading.Thread | None = None
         self._closing = False
         self._go = threading.Event()
-        self._halt = threading.Event()  # of the newest stream
+        self._halt = threading.Event()  # of what the thread is doing
         self._errand: _Errand | None = None
         self._asked_at: float | None = None  # when the device was asked something that it has not answered
         self._opened: asyncio.Future[None] | None = None
@@ -129,6 +129,7 @@ class FrameSource(OpenedOnDemand):
                 self._go.clear()
                 errand = self._errand
                 if errand is not None:
+                    self._halt = errand.halt
                     if not errand.halt.is_set():  # or it was given up before it began
                         self._send_frames(errand, None if self._live else first)
                         first = None
@@ -246,7 +247,7 @@ class FrameSource(OpenedOnDemand):
         assert self._ended is not None  # noqa: S101 - it is open
         streamed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ends = streamed, self._ended
-        self._halt = halt = threading.Event()  # its own: one that was halted stays so, however late its thread looks
+        halt = threading.Event()  # its own: one that was halted stays so, however late its thread looks
         self._errand = _Errand(sink, halt, streamed)
         self._go.set()
         try:

@@ -167,8 +167,8 @@ class WavSource(OpenedOnDemand):
         self._format: WavFormat | None = None
         self._left: int | None = None  # frames, if the file says how many
         # Whoever reads one that was closed meanwhile closes it: in the loop that would wait for the end of the read,
-        # which of a pipe may never come.
-        self._being_read = set[BinaryIO]()
+        # which of a pipe may never come. It is here once for each read: one that was given up goes on beside the next.
+        self._being_read = list[BinaryIO]()
 
     @property
     def format(self) -> WavFormat:
@@ -206,11 +206,11 @@ class WavSource(OpenedOnDemand):
         if file is None:  # it was closed before this began
             return samples_from(b"", kind)
         frames = kind.rate_hz if self._left is None else min(kind.rate_hz, self._left)
-        self._being_read.add(file)
+        self._being_read.append(file)
         try:
             data = file.read(frames * kind.bytes_per_frame) if self._file is file else b""
         finally:
-            self._being_read.discard(file)
+            self._being_read.remove(file)
             is_open = self._file is file
             if not is_open:
                 file.close()
