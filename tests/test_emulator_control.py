@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import emulator_client
-from emulator_client import DEV_MODEL, dial, talk
+from emulator_client import DEV, DEV_MODEL, VERTEX, VERTEX_MODEL, dial, talk
 from gemini_live import emulator
 from gemini_live.emulator import Faults, Pace, Profile, command
 from gemini_live.emulator.control import COMMANDS
@@ -33,6 +33,22 @@ async def test_go_away():
         assert await post(emu, "go_away", {"timeLeftS": 0.02}) == (200, {"connections": [1]})
         assert await client.get() == {"goAway": {"timeLeft": "0.020s"}}
         assert (await client.closed())[0] == 1011
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "faults", "left"),
+    [
+        (DEV, DEV_MODEL, None, "50s"),
+        (VERTEX, VERTEX_MODEL, None, "30s"),
+        (VERTEX, VERTEX_MODEL, Faults(go_away_time_left_s=60), "60s"),
+    ],
+)
+async def test_go_away_leaves_the_time_that_a_planned_one_does(path, model, faults, left):
+    async with talk(path, model, faults=faults) as (emu, client):
+        await emu.go_away()
+        assert (await client.until("goAway"))[-1] == {"goAway": {"timeLeft": left}}
+        await post(emu, "go_away")
+        assert (await client.until("goAway"))[-1] == {"goAway": {"timeLeft": left}}
 
 
 @pytest.mark.parametrize("body", [None, {}, {"midFrame": True}, {"mid_frame": False, "connection": 1}])
@@ -109,7 +125,7 @@ async def test_ledger():
     ("what", "body", "words"),
     [
         ("go_away", {"timeLeft": 5}, "unknown field `timeLeft`"),
-        ("go_away", {"timeLeftS": "5"}, "Expected `float`, got `str`"),
+        ("go_away", {"timeLeftS": "5"}, "Expected `float | null`, got `str`"),
         ("go_away", {"timeLeftS": -5}, "Expected `float` >= 0"),
         ("close", {"code": 1006}, "1006"),
         ("close", {"code": 1006, "connection": 99}, "1006"),  # though nobody is there

@@ -176,12 +176,17 @@ class Connection:
         """Whether it takes a place: it was not refused, and has not begun to end."""
         return self._refusal is None and not self._ending
 
-    async def go_away(self, time_left_s: float) -> None:
+    async def go_away(self, time_left_s: float | None = None) -> None:
         """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over.
+
+        Args:
+            time_left_s: by default what a planned one leaves, see `Faults.go_away_time_left_s`.
 
         Raises:
             ConfigError: not a time.
         """
+        if time_left_s is None:
+            time_left_s = self._time_left_s
         if not 0 <= time_left_s < math.inf:
             raise ConfigError(f"time_left_s cannot be {time_left_s}", path="time_left_s")
         if not self._stalled:
@@ -280,11 +285,14 @@ class Connection:
             if isinstance(outcome, Exception):
                 raise outcome  # a fault of the emulator, to be seen in the log
 
+    @property
+    def _time_left_s(self) -> float:
+        left_s = self._faults.go_away_time_left_s
+        return _TIME_LEFT_S[self.surface] if left_s is None else left_s
+
     def _plan_the_end(self) -> None:
         faults = self._faults
-        left_s, away_at = faults.go_away_time_left_s, faults.go_away_after_s
-        if left_s is None:
-            left_s = _TIME_LEFT_S[self.surface]
+        left_s, away_at = self._time_left_s, faults.go_away_after_s
         if away_at is None:
             left_s = min(left_s, self._profile.lifetime_s)  # or a short life would be prolonged by its announcement
             away_at = self._profile.lifetime_s - left_s

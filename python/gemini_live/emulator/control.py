@@ -39,7 +39,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
 class _GoAway(_Body, frozen=True, kw_only=True):
     """Announces the end of connections, and ends them when the time is over."""
 
-    time_left_s: Annotated[float, msgspec.Meta(ge=0)] = 50.0
+    time_left_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class _Cut(_Body, frozen=True, kw_only=True):

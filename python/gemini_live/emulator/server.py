@@ -223,8 +223,11 @@ class Emulator:
             raise RuntimeError("the emulator runs without TLS, or does not run yet")
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
-    async def go_away(self, time_left_s: float = 50.0) -> None:
+    async def go_away(self, time_left_s: float | None = None) -> None:
         """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``.
+
+        Args:
+            time_left_s: by default what a planned one leaves, see `Faults.go_away_time_left_s`.
 
         Raises:
             ConfigError: not a time.
