@@ -180,7 +180,7 @@ class Connection:
         """Announces the end, which then comes with ``Faults.go_away_code`` when the time is over.
 
         Args:
-            time_left_s: by default what a planned one leaves, see `Faults.go_away_time_left_s`.
+            time_left_s: by default what a planned one leaves, see ``Faults.go_away_time_left_s``.
 
         Raises:
             ConfigError: not a time.

@@ -227,7 +227,7 @@ class Emulator:
         """Sends goAway on every open connection; when the time is over, closes each with ``Faults.go_away_code``.
 
         Args:
-            time_left_s: by default what a planned one leaves, see `Faults.go_away_time_left_s`.
+            time_left_s: by default what a planned one leaves, see ``Faults.go_away_time_left_s``.
 
         Raises:
             ConfigError: not a time.
