@@ -180,8 +180,12 @@ class Books:
         uncertain: list[keys.Key] = []
         kept: list[keys.Key] = []
         waiting: list[keys.Key] = []  # to be written again
+        has_handle = False
         for line, restored in self._by_line():
             waiting = kept + waiting
+            if not has_handle:  # a fresh conversation is told everything but the answers to calls that it has not made
+                waiting = [key for key in waiting if key.kind != _ANSWER]
+            has_handle = has_handle or bool(line.updates)
             if not restored:
                 uncertain += waiting
                 waiting = []

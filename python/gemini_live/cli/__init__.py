@@ -77,12 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + received[0] if received else Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
-        streams.discard_output()
+        streams.discard(sys.stdout)
         return Exit.BROKEN_PIPE
     except OSError as error:
         if not streams.is_full(error):
             raise
-        streams.discard_output()
+        streams.discard(sys.stdout)
         name = next((one.name for one in _COMMANDS if one.name in arguments[:1]), "")
         _complain(f"cannot write to standard output: {(error.strerror or str(error)).lower()}", name)
         return Exit.FILE
@@ -117,7 +117,7 @@ def _complain(message: str, command: str = "") -> None:
     except OSError as error:
         if not streams.is_full(error):
             raise
-        # the exit code still says it
+        streams.discard(sys.stderr)  # the exit code still says it
 
 
 def parser(*, with_emulator: bool) -> argparse.ArgumentParser:

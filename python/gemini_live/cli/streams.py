@@ -7,9 +7,9 @@ import io
 import json
 import os
 import sys
-from typing import Final, cast
+from typing import Final, TextIO, cast
 
-__all__ = ["discard_output", "is_full", "json_text", "prepare"]
+__all__ = ["discard", "is_full", "json_text", "prepare"]
 
 # What writing to a file or a device may raise, and connecting or listening does not.
 _FULL: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -30,10 +30,10 @@ def is_full(error: OSError) -> bool:
     return error.filename is None and error.errno in _FULL
 
 
-def discard_output() -> None:
-    """What is still buffered must not fail again at exit."""
+def discard(stream: TextIO) -> None:
+    """What is still buffered in a stream must not fail again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

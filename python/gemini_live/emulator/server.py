@@ -317,7 +317,7 @@ class Emulator:
         try:
             await socket.prepare(request)
         except ConnectionError:
-            return socket  # the client is gone already
+            return web.Response()  # the client is gone already; aiohttp would close the socket, which is not prepared
         transport = request.transport
         if transport is None:
             return socket  # likewise
