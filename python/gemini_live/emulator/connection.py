@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import itertools
 import json
 import math
 import uuid
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from gemini_live.emulator import answers, replies
+from gemini_live.emulator import agenda, answers, replies
 from gemini_live.emulator.admission import admit
 from gemini_live.emulator.conversation import Conversation, Outgoing
 from gemini_live.emulator.faults import DEADLINE_EXPIRED
@@ -57,54 +55,7 @@ CLOSE_TIMEOUT_S: Final = 1.0
 """How long a client may take to answer a close frame."""
 
 
-class _Say(NamedTuple):
-    message: replies.Message
-    speech: bool = False
-
-
-class _SayText(NamedTuple):
-    """A frame as a recording has it."""
-
-    data: str | bytes
-
-
-class _Cut(NamedTuple):
-    why: str
-
-
-class _Pong(NamedTuple):
-    data: bytes
-
-
-class _Open(NamedTuple):
-    """setupComplete."""
-
-
-class _Update(NamedTuple):
-    checkpoint: Checkpoint | None
-    every_s: float | None
-
-
-class _GoAway(NamedTuple):
-    time_left_s: float
-
-
-class _Limit(NamedTuple):
-    """The session may have become too old."""
-
-
-class _Token(NamedTuple):
-    """A test may have set the tokens' clock, by which the token is then too old."""
-
-
-class _Close(NamedTuple):
-    code: int
-    reason: str
-
-
-_Action = _Say | _SayText | _Pong | _Open | _Update | _GoAway | _Limit | _Token | _Cut | _Close
-
-_EXPIRED: Final = _Close(1011, "auth token has expired")
+_EXPIRED: Final = agenda.Close(1011, "auth token has expired")
 
 _HALF_A_FRAME: Final = b"\x82\x7e\x10\x00" + b'{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"data":"'
 """The head of a binary frame of 4,096 bytes, and the first 63 of them."""
@@ -164,8 +115,7 @@ class Connection:
         self._freed = asyncio.Event()
         self._speeches = 0
         self._filmed = False
-        self._agenda: list[tuple[float, int, _Action]] = []
-        self._order = itertools.count()
+        self._agenda = agenda.Agenda()
         self._wake = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
 
@@ -191,7 +141,7 @@ class Connection:
             raise ConfigError(f"time_left_s cannot be {time_left_s}", path="time_left_s")
         if not self._stalled:
             with contextlib.suppress(ConnectionError):
-                await self._perform(_GoAway(time_left_s))
+                await self._perform(agenda.GoAway(time_left_s))
 
     def close(self, code: int, reason: str) -> None:
         """Closes with a close frame; `gone` says when it is done.
@@ -201,7 +151,7 @@ class Connection:
         """
         if not is_close_code(code):
             raise ConfigError(f"no close frame can hold {code}", path="code")
-        self._at(0, _Close(code, reason))
+        self._at(0, agenda.Close(code, reason))
 
     def cut(self, why: str = "on command", *, mid_frame: bool = False) -> None:
         """Ends the TCP connection at once, without a close frame.
@@ -246,7 +196,7 @@ class Connection:
             ConfigError: JSON cannot hold it.
         """
         try:
-            self._at(0, _Say(json.loads(json.dumps(message, allow_nan=False))))
+            self._at(0, agenda.Say(json.loads(json.dumps(message, allow_nan=False))))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"JSON cannot hold it: {error}", path="message") from None
 
@@ -277,7 +227,7 @@ class Connection:
             hearing.cancel()
             speaking.cancel()
             heard, said = await asyncio.gather(hearing, speaking, return_exceptions=True)
-            answered = await self._say_goodbye(said) if isinstance(said, _Close) else heard is True
+            answered = await self._say_goodbye(said) if isinstance(said, agenda.Close) else heard is True
             if not answered:
                 self._transport.abort()  # a client that does not read would keep it open
             self.gone.set()
@@ -297,11 +247,11 @@ class Connection:
             left_s = min(left_s, self._profile.lifetime_s)  # or a short life would be prolonged by its announcement
             away_at = self._profile.lifetime_s - left_s
         if faults.go_away_missing:
-            self._at(away_at + left_s, _Close(faults.go_away_code, faults.go_away_reason))
+            self._at(away_at + left_s, agenda.Close(faults.go_away_code, faults.go_away_reason))
         else:
-            self._at(away_at, _GoAway(left_s))
+            self._at(away_at, agenda.GoAway(left_s))
         if faults.close_after_s is not None:
-            self._at(faults.close_after_s, _Close(faults.close_code, faults.close_reason))
+            self._at(faults.close_after_s, agenda.Close(faults.close_code, faults.close_reason))
 
     async def _hear(self) -> bool:
         """Reads until the end; true if the client closed and was answered."""
@@ -317,7 +267,7 @@ class Connection:
                 case WSMsgType.PING if self._ending:
                     pass  # what came before it was not taken any more, so a pong would lie
                 case WSMsgType.PING if self._faults.pong_delay_s > 0:
-                    self._at(self._faults.pong_delay_s, _Pong(bytes(message.data)))
+                    self._at(self._faults.pong_delay_s, agenda.Pong(bytes(message.data)))
                 case WSMsgType.PING:
                     # at once, and so before the echo of a close that comes right behind
                     with contextlib.suppress(ConnectionError):
@@ -335,7 +285,7 @@ class Connection:
                 case _:
                     return False
 
-    async def _speak(self) -> _Close | None:
+    async def _speak(self) -> agenda.Close | None:
         """Sends what is due until the end, and gives the closing words if there are any."""
         try:
             while True:
@@ -343,7 +293,7 @@ class Connection:
                 action, due = self._next()
                 if action is None:
                     await self._wait_until(due)
-                elif isinstance(action, _Close):
+                elif isinstance(action, agenda.Close):
                     self._leave(clean=True)
                     return action
                 else:
@@ -359,18 +309,18 @@ class Connection:
             if alarm is not None:
                 alarm.cancel()
 
-    def _at(self, delay_s: float, action: _Action) -> None:
-        heapq.heappush(self._agenda, (self._clock() + delay_s, next(self._order), action))
+    def _at(self, delay_s: float, action: agenda.Action) -> None:
+        self._agenda.put(self._clock() + delay_s, action)
         self._wake.set()
 
-    def _next(self) -> tuple[_Action | None, float | None]:
+    def _next(self) -> tuple[agenda.Action | None, float | None]:
         """What is to be done now, or when to look again."""
         if self._stalled:
             return None, None
         now = self._clock()
-        if self._agenda and self._agenda[0][0] <= now:
-            return heapq.heappop(self._agenda)[2], None
-        times = [self._agenda[0][0]] if self._agenda else []
+        if (action := self._agenda.due(now)) is not None:
+            return action, None
+        times = [] if (due := self._agenda.deadline()) is None else [due]
         if self._conversation is not None and self._open and not self._silent:
             if (out := self._conversation.due(now)) is not None:
                 return self._said(out), None
@@ -383,45 +333,45 @@ class Connection:
                 times.append(due)
         return None, min(times, default=None)
 
-    def _played(self, played: str | bytes | Close) -> _Action:
+    def _played(self, played: str | bytes | Close) -> agenda.Action:
         if not isinstance(played, Close):
-            return _SayText(played)
+            return agenda.SayText(played)
         # 1006 is a connection without a close frame, 1005 a close frame without a code
         if played.code == 1006:
-            return _Cut("as recorded")
-        return _Close(1000 if played.code == 1005 else played.code, played.reason)
+            return agenda.Cut("as recorded")
+        return agenda.Close(1000 if played.code == 1005 else played.code, played.reason)
 
-    async def _perform(self, action: _Action) -> None:
+    async def _perform(self, action: agenda.Action) -> None:
         match action:
-            case _Say(message, speech):
+            case agenda.Say(message, speech):
                 await self._send(message)
                 self._sent(message, speech=speech)
-            case _SayText(data):
+            case agenda.SayText(data):
                 await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
                 message = message_of(data)
                 self._sent(message, speech=is_speech(message))
-            case _Pong(data):
+            case agenda.Pong(data):
                 await self._socket.pong(data)
-            case _Open():
+            case agenda.Open():
                 await self._send(replies.setup_complete(str(uuid.uuid4()) if self.surface == "vertex" else None))
                 self._open = True
-            case _Update(checkpoint, every_s):
+            case agenda.Update(checkpoint, every_s):
                 await self._update(checkpoint, every_s)
-            case _GoAway(time_left_s):
-                self._at(time_left_s, _Close(self._faults.go_away_code, self._faults.go_away_reason))
+            case agenda.GoAway(time_left_s):
+                self._at(time_left_s, agenda.Close(self._faults.go_away_code, self._faults.go_away_reason))
                 self._silent |= self._faults.go_away_silent
                 self._tell(f"goAway, {time_left_s:g} s left")
                 await self._send(replies.go_away(time_left_s))
-            case _Limit():
+            case agenda.Limit():
                 self._check_age()
-            case _Token():
+            case agenda.Token():
                 if self._permit is not None and self._permit.left_s > 0:
                     self._at(_LOOK_EVERY_S, action)
                 else:
                     self._at(0, _EXPIRED)
-            case _Cut(why):
+            case agenda.Cut(why):
                 self.cut(why)
-            case _Close():
+            case agenda.Close():
                 raise AssertionError("closing is the speaker's last action")
 
     async def _send(self, message: replies.Message) -> None:
@@ -446,11 +396,11 @@ class Connection:
         limit_s = faults.video_limit_s if self._filmed else faults.session_limit_s
         left_s = session.began_at + limit_s - self._clock()
         if left_s > 0:
-            self._at(left_s, _Limit())
+            self._at(left_s, agenda.Limit())
         else:
             self.close(1011, DEADLINE_EXPIRED)
 
-    async def _say_goodbye(self, close: _Close) -> bool:
+    async def _say_goodbye(self, close: agenda.Close) -> bool:
         """The closing handshake, which reads on until the client answers; false if it did not.
 
         A socket that is closed with unread bytes is reset, and then the client might never see why.
@@ -537,14 +487,14 @@ class Connection:
         if self._permit is not None:
             setup = self._permit.use(setup)
             self._at(self._permit.left_s, _EXPIRED)
-            self._at(_LOOK_EVERY_S, _Token())
+            self._at(_LOOK_EVERY_S, agenda.Token())
         admit(setup, self.surface, self._version, self._profile)
         resumption = setup.get("session_resumption", {})
         self._wants_updates = "session_resumption" in setup
         self._transparent = resumption.get("transparent", False)
         session = self._session(setup["model"], resumption.get("handle", ""))
         if session is None:
-            self._at(pace.refuse_s, _Close(1011, _INTERNAL))
+            self._at(pace.refuse_s, agenda.Close(1011, _INTERNAL))
             self._refusal = Refusal(1011, _INTERNAL)
             return
         session.memory.mute |= faults.mute_resumed and self.ledger.resumed
@@ -564,14 +514,14 @@ class Connection:
         self.session, self.ledger.session = session, session.ledger.number
         self._tell(f"{'resumed' if self.ledger.resumed else 'new'} session {session.ledger.number}, {setup['model']}")
         self._filmed = bool(session.memory.log.counts["video"])
-        self._at(pace.setup_s, _Open())
+        self._at(pace.setup_s, agenda.Open())
         self._check_age()  # behind that: however busy the machine is, what may be set up at once has begun
         if session.model != setup["model"]:
-            self._at(pace.setup_s, _Close(1011, _INTERNAL))
+            self._at(pace.setup_s, agenda.Close(1011, _INTERNAL))
         elif self._wants_updates and self._cadence == "once":
-            self._at(pace.setup_s + pace.first_update_s, _Update(None, None))
+            self._at(pace.setup_s + pace.first_update_s, agenda.Update(None, None))
         elif self._wants_updates and self._cadence == "periodic":
-            self._at(pace.setup_s + pace.first_update_s, _Update(None, pace.update_every_s))
+            self._at(pace.setup_s + pace.first_update_s, agenda.Update(None, pace.update_every_s))
 
     @property
     def _cadence(self) -> str:
@@ -603,27 +553,27 @@ class Connection:
 
     # --- what is said ---
 
-    def _said(self, out: Outgoing) -> _Action:
+    def _said(self, out: Outgoing) -> agenda.Action:
         match out.act:
             case answers.GoAway(time_left_s):
-                return _GoAway(time_left_s)
+                return agenda.GoAway(time_left_s)
             case answers.Cut():
-                return _Cut("by the script")
+                return agenda.Cut("by the script")
             case Close(code=code, reason=reason):
-                return _Close(code, reason)
+                return agenda.Close(code, reason)
             case None:
                 pass
         if out.ends_turn:
             self._tell(f"turn complete: {out.text}" if out.text else "turn complete, nothing said")
             if out.checkpoint is not None:
-                self._at(self._profile.pace.update_after_turn_s, _Update(out.checkpoint, None))
-        return _Say(out.message, speech=out.speech_s > 0)
+                self._at(self._profile.pace.update_after_turn_s, agenda.Update(out.checkpoint, None))
+        return agenda.Say(out.message, speech=out.speech_s > 0)
 
     async def _update(self, checkpoint: Checkpoint | None, every_s: float | None) -> None:
         if self.session is None or self._silent:
             return
         if every_s is not None:
-            self._at(every_s, _Update(None, every_s))
+            self._at(every_s, agenda.Update(None, every_s))
         if self._faults.unresumable:
             await self._send(replies.update("", None))
             return
