@@ -10,7 +10,7 @@ from gemini_live.interop import blob_from, pcm_from
 from gemini_live.listener import Listener
 from gemini_live.messages import RealtimeInput
 from gemini_live.pause import Pause
-from gemini_live.protocol import State
+from gemini_live.protocol import ENDING
 from gemini_live.speech import Speech
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class AudioInput:
         return (self._listener or self._speech).defects()
 
     def _paused(self) -> None:
-        if self._runner.protocol.state in (State.CLOSING, State.CLOSED):
+        if self._runner.protocol.state in ENDING:
             return
         self.finish()
         if self._listener is None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gemini_live.setup_message import Setup
 
 __all__ = [
+    "ENDING",
     "TRANSITIONS",
     "Abort",
     "Decision",
@@ -82,6 +83,10 @@ class State(Enum):
     """There is no connection; the next dial follows after the back-off."""
     CLOSING = "closing"
     CLOSED = "closed"
+
+
+ENDING = State.CLOSING, State.CLOSED
+"""The states in which nothing more is taken."""
 
 
 class Trigger(Enum):
@@ -357,7 +362,7 @@ class Protocol:
 
     def close(self, now: float, kind: CloseKind = CloseKind.REQUESTED) -> None:
         """End the session: write what waits if there is a connection, then close it. Again: no effect."""
-        if self.state in (State.CLOSING, State.CLOSED):
+        if self.state in ENDING:
             return
         self._close_kind = kind
         match self.state:

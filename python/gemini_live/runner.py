@@ -234,7 +234,7 @@ class Runner:
         outbox.accept_expired("audio", batch.expired, batch.expired_s)
         outbox.accept_expired("video", batch.superseded)
         for one in batch.handed:
-            if self.protocol.state in (protocol.State.CLOSING, protocol.State.CLOSED):
+            if self.protocol.state in protocol.ENDING:
                 if one.kind in ("audio", "video"):  # handed in at the very moment of the close
                     outbox.accept_expired(one.kind, 1, one.duration_s)
             else:

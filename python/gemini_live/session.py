@@ -22,7 +22,7 @@ from gemini_live.functions import Function
 from gemini_live.image import encode_image, hand_in, is_pixels
 from gemini_live.interop import contents_from, responses_from, struct_from
 from gemini_live.messages import ClientContent, Content, ContextUpdate, RealtimeInput, ToolResponse
-from gemini_live.protocol import State
+from gemini_live.protocol import ENDING, State
 from gemini_live.setup_message import Tool
 from gemini_live.snapshot import Snapshot, setup_hash
 from gemini_live.speech import NATIVE_RATE_HZ
@@ -59,7 +59,6 @@ __all__ = ["Session"]
 
 # What the session itself keeps for an iteration that may never come: the newest so many events.
 _KEPT_FOR_LATER = 1_024
-_ENDING = (State.CLOSING, State.CLOSED)
 
 
 class Session:
@@ -160,7 +159,7 @@ class Session:
             ValueError: an impossible shape or rate, an empty block, an odd number of bytes. Nothing was taken.
             Exception: what a detector of your own raises; the block was taken.
         """
-        if self._protocol.state in _ENDING:
+        if self._protocol.state in ENDING:
             return False
         if not self._runner.is_here():
             return self._audio.hand_in(block, rate_hz, layout, encoding)
@@ -656,7 +655,7 @@ class Session:
         return self._video_feed
 
     def _is_closing(self) -> bool:
-        return self._protocol.state in _ENDING
+        return self._protocol.state in ENDING
 
     def _check_open(self) -> None:
         self._runner.check_loop()
