@@ -298,6 +298,19 @@ async def test_a_call_that_never_comes_back_is_left_behind():
     await asyncio.sleep(0.05)  # what it brings now is nobody's
 
 
+def test_a_call_that_comes_back_as_the_loop_is_closed_complains_of_nothing():
+    loop = asyncio.new_event_loop()
+    loop.is_closed = lambda: False  # when it looked, it was not
+    come_back = threading.Event()
+    with pytest.raises(TimeoutError):
+        loop.run_until_complete(in_thread(lambda: come_back.wait(5), 0.01))
+    (device,) = [thread for thread in threading.enumerate() if thread.name == "gemini-live device"]
+    loop.close()
+    come_back.set()
+    device.join()  # and pytest fails for what it has raised
+    del loop.is_closed
+
+
 # --- the timer ------------------------------------------------------------------------------------------------------
 
 

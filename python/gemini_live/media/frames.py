@@ -12,7 +12,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gemini_live.errors import ConfigError, DeviceError, DeviceLost
-from gemini_live.media.source import OpenedOnDemand, in_thread
+from gemini_live.media.source import OpenedOnDemand, in_thread, to_loop
 from gemini_live.media.video import INTERVAL_S, Jpeg
 
 if TYPE_CHECKING:
@@ -196,8 +196,7 @@ class FrameSource(OpenedOnDemand):
                 future.exception()  # nobody may be left who asks
 
         def tell(future: asyncio.Future[None] | None, error: BaseException | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, future, error)
+            to_loop(loop, settle, future, error)
 
         await self._let_go()
         self._closing = False

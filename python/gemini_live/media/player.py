@@ -19,6 +19,7 @@ import numpy as np
 from gemini_live import _core
 from gemini_live.errors import ConfigError
 from gemini_live.events import GenerationComplete, Interrupted, ModelAudio, TurnComplete
+from gemini_live.media.source import to_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -444,8 +445,7 @@ class Player:
         """Somebody may wait for the queue to be empty; at most once for each wait, from the callback's thread."""
         waiting, self._waiting = self._waiting, []
         for loop, drained in waiting:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(drained.set)
+            to_loop(loop, drained.set)
 
     # --- with a session ---
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gemini_live.errors import DeviceError
 from gemini_live.media.extras import require
-from gemini_live.media.source import in_thread
+from gemini_live.media.source import in_thread, to_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,8 +199,8 @@ class SoundStream:
             raise self._sounddevice.CallbackAbort from None
 
     def _finished(self) -> None:
-        if self._running and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._end, self.ended)
+        if self._running:
+            to_loop(self._loop, self._end, self.ended)
 
     def _end(self, ended: asyncio.Future[None]) -> None:
         if not ended.done():

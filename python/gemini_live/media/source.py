@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer
 
-__all__ = ["OpenedOnDemand", "Sink", "Source", "Ticker", "in_thread"]
+__all__ = ["OpenedOnDemand", "Sink", "Source", "Ticker", "in_thread", "to_loop"]
 
 _Result = TypeVar("_Result")
 
@@ -116,6 +116,15 @@ class OpenedOnDemand(ABC):
     async def _close(self) -> None: ...
 
 
+def to_loop(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: object) -> None:
+    """Call something in an event loop, from any thread; in one that is closed there is nobody left to be told.
+
+    To ask the loop first would not do: it may be closed in between.
+    """
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback, *arguments)
+
+
 async def in_thread(function: Callable[[], _Result], patience_s: float) -> _Result:
     """Call a device's library, which may take its time, or never come back.
 
@@ -140,8 +149,7 @@ async def in_thread(function: Callable[[], _Result], patience_s: float) -> _Resu
             result = function()
         except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
             caught = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, caught)
+        to_loop(loop, settle, result, caught)
 
     threading.Thread(target=call, name="gemini-live device", daemon=True).start()
     async with asyncio.timeout(patience_s):
