@@ -302,7 +302,7 @@ def test_ctrl_c_in_mid_run(tmp_path):
         out, err = process.communicate(timeout=10)
     assert seen
     assert process.returncode == 130
-    assert err == b""
+    assert without_slow_callbacks(err.decode()) == ""
     assert b"accepted" in out
     assert out.endswith(b"Interrupted: the account is of what had happened until then.\n")
     assert not (tmp_path / "reply.wav").exists()
