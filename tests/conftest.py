@@ -55,7 +55,25 @@ class _OnUvloop:
     def pytest_asyncio_loop_factories(self):
         import uvloop  # noqa: PLC0415 - only where it is asked for
 
-        return {"uvloop": uvloop.new_event_loop}
+        class Loop(uvloop.Loop):
+            """Ends the programs that a failed test has left: uvloop's would wait for them, for ever."""
+
+            def __init__(self):
+                super().__init__()
+                self._programs = []
+
+            async def subprocess_exec(self, *args, **options):
+                transport, protocol = await super().subprocess_exec(*args, **options)
+                self._programs.append(transport)
+                return transport, protocol
+
+            def close(self):
+                for program in self._programs:
+                    if program.get_returncode() is None:
+                        program.kill()
+                super().close()
+
+        return {"uvloop": Loop}
 
 
 class _JumpingSelector(selectors.DefaultSelector):
