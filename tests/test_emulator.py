@@ -114,8 +114,8 @@ async def deaf_client(emu):
 
 @pytest.mark.parametrize("turns", range(5))
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
-async def test_leaving_while_somebody_is_let_in(tls, turns, caplog):
-    if tls and "uvloop" in type(asyncio.get_running_loop()).__module__:
+async def test_leaving_while_somebody_is_let_in(tls, turns, caplog, request):
+    if tls and request.config.getoption("--uvloop"):
         pytest.skip("uvloop does not say whom it lets in before it has shaken hands")
     caplog.set_level("CRITICAL", "asyncio")  # in debug mode it says of every handshake how it failed
     async with emulator.Emulator(tls=tls) as emu:
@@ -164,9 +164,9 @@ async def ask_through_tls(sock, context):
     assert await loop.sock_recv(sock, 65_536)
 
 
-async def test_whoever_does_not_say_goodbye_is_cut_off():
+async def test_whoever_does_not_say_goodbye_is_cut_off(request):
     loop = asyncio.get_running_loop()
-    if "uvloop" in type(loop).__module__:
+    if request.config.getoption("--uvloop"):
         pytest.skip("uvloop does not say whom it lets in before it has shaken hands")
     async with emulator.Emulator(tls=True) as emu:
         host, _, port = emu.url.rpartition("/")[2].partition(":")
