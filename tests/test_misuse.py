@@ -492,6 +492,23 @@ async def test_a_session_is_collected_in_another_thread(network):
         gc.enable()
 
 
+@on_fake_clock
+async def test_a_session_is_collected_as_the_loop_is_closed(network, monkeypatch):
+    """Another thread's collector had found the loop open; pytest fails for what a finalizer raises."""
+
+    def closed(*_):
+        raise RuntimeError("Event loop is closed")
+
+    session = await connect()
+    await session.close()
+    gone = weakref.ref(session)
+    with monkeypatch.context() as closing:
+        closing.setattr(asyncio.get_running_loop(), "call_soon_threadsafe", closed)
+        del session
+        gc.collect()
+    assert gone() is None
+
+
 # --- another loop ----------------------------------------------------------------------------------------------------
 
 USES = {

@@ -101,7 +101,8 @@ class Session:
         self._turn = asyncio.Lock()  # of whoever sends what never expires
         # the runner knows nothing of the session, so the session's end of life can end the runner
         self._loop = asyncio.get_running_loop()
-        finalizer = weakref.finalize(self, _abandon, self._loop, runner)
+        abandon = functools.partial(runner.close, CloseKind.ABANDONED)
+        finalizer = weakref.finalize(self, runner.call_soon_threadsafe, abandon)  # in whatever thread collects it
         finalizer.atexit = False
 
     # --- live input ---
@@ -715,9 +716,3 @@ class Session:
             if before is not None:
                 before()
             self._runner.submit(kind, codec.frame(raw))
-
-
-def _abandon(loop: asyncio.AbstractEventLoop, runner: Runner) -> None:
-    """The last user is gone; from whatever thread the garbage collector runs in."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(runner.close, CloseKind.ABANDONED)
