@@ -82,7 +82,11 @@ def connect_proxy():
             asked.append(head[1].decode())
             there, back = await asyncio.open_connection("127.0.0.1", int(asked[-1].rpartition(":")[2]))
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            await asyncio.gather(pump(reader, back), pump(there, writer))
+            try:
+                await asyncio.gather(pump(reader, back), pump(there, writer))
+            finally:  # the proxy may be ended before they are
+                writer.close()
+                back.close()
 
         server = await asyncio.start_server(lead, "127.0.0.1", 0)
         tell((server.sockets[0].getsockname()[1], asked))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import socket
 import struct
 import sys
 import traceback
@@ -262,6 +264,17 @@ async def test_a_session_through_the_proxy_of_the_environment(variable, clean):
             await live.mint_token(auth="key", endpoint=url, transport=transport)
     assert set(asked) == {url.removeprefix("wss://")}
     assert len(asked) == (2 if variable == "HTTPS_PROXY" else 1)
+
+
+def test_the_proxy_of_these_tests_ends_whom_it_leads():
+    """Else the collector finds their sockets, in whatever test it comes round; pytest fails for what it finds."""
+    with socket.create_server(("127.0.0.1", 0)) as service, connect_proxy() as (port, _):
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(b"CONNECT live.example:%d HTTP/1.1\r\n\r\n" % service.getsockname()[1])
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    with client:
+        gc.collect()
+        assert client.recv(100) == b""
 
 
 @pytest.mark.usefixtures("socks")
