@@ -205,7 +205,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.deps: $(VENV)/.pip pyproject.toml
-	$(BIN)/python -m pip install --quiet --group test 'maturin>=1.10,<2'
+	$(BIN)/python -m pip install --quiet --group "$$($(BIN)/python -m release.group)" 'maturin>=1.10,<2'
 	@touch $@
 
 # Editable, so that only Rust needs a build; in release mode, as users get it.

@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import venv
 from pathlib import Path
+
+from release import group
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -62,8 +63,7 @@ def _try(folder: Path, arguments: list[str]) -> None:
     (wheel,) = chosen.iterdir()
     sys.stdout.write(f"{wheel.name} on {sys.version}\n")
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}[{EXTRAS}]")
-    group = "test-anywhere" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "test"
-    run(python, "-m", "pip", "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:{group}")
+    run(python, "-m", "pip", "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:{group.chosen()}")
 
     sys.stdout.write("the demo, from the wheel:\n")
     sys.stdout.flush()

@@ -7,6 +7,7 @@ import functools
 import logging
 import selectors
 import signal
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,8 @@ settings.load_profile("repeatable")
 # So asyncio, which debugs under test, begins its remark on a callback of more than 0.1 s. On a busy machine any may
 # take so long, which says nothing of a program and would fail each test of what is written down.
 _SLOW_CALLBACK = "Executing <"
+
+needs_opencv = pytest.mark.skipif(not find_spec("cv2"), reason="needs the extra: gemini-live[video]")
 
 TAKE_OVER, HASTEN = takeover.take_over, dialling.hasten  # as they are, whatever this run makes of them
 

@@ -16,6 +16,7 @@ import time
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
@@ -432,7 +433,8 @@ def closed_without_a_word(state):
             server.cut()
 
         async def silent():
-            listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+            held = []  # a writer that nobody holds closes its connection from Python 3.13 on
+            listener = await asyncio.start_server(lambda *streams: held.append(streams), "127.0.0.1", 0)
             port = listener.sockets[0].getsockname()[1]
             await live.connect("gemini-3.8-live", endpoint=f"ws://127.0.0.1:{{port}}", auth="k")
 
@@ -659,12 +661,22 @@ def test_ten_thousand_sessions_leave_nothing(network, most, options, instrumente
 
     with asyncio.Runner(loop_factory=FakeClockLoop) as runner:
         runner.run(open_and_close(200))
-        gc.collect()
-        objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
+        before = held()
         runner.run(open_and_close(most))
+        after = held()
+    assert after.objects - before.objects < 200
+    assert after.blocks - before.blocks < 2_000
+
+
+class Held(NamedTuple):
+    objects: int
+    blocks: int
+
+
+def held():
+    for _ in range(2):  # without the global lock, memory is given back one collection later
         gc.collect()
-        assert len(gc.get_objects()) - objects < 200
-        assert sys.getallocatedblocks() - blocks < 2_000
+    return Held(len(gc.get_objects()), sys.getallocatedblocks())
 
 
 CIRCLE: dict = {}

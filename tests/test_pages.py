@@ -229,8 +229,9 @@ async def test_the_programs_of_a_page_run_in_order(page, monkeypatch, tmp_path, 
     monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice)
     monkeypatch.setattr(media, "Microphone", Microphone)
     monkeypatch.setattr(media, "Speaker", Speaker)
-    if "import cv2" in page.read_text(encoding="utf-8"):
-        monkeypatch.setattr(pytest.importorskip("cv2", reason="no camera without it"), "VideoCapture", camera)
+    text = page.read_text(encoding="utf-8")
+    if "import cv2" in text or "Jpeg(" in text:
+        monkeypatch.setattr(pytest.importorskip("cv2", reason="no picture without it"), "VideoCapture", camera)
     for name, content in FILES.get(str(page.relative_to(ROOT)), {}).items():
         (tmp_path / name).write_bytes(content)
     for block in blocks(page, "toml"):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+import sysconfig
+import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
-from release import contents, files, licences, trial
+from release import contents, files, group, licences, trial
 
 VERSION = "1.2.3"
 
@@ -132,6 +136,30 @@ def test_a_wheel_must_stay_small_and_keep_the_builder_to_itself(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="programs are made by a mode here")
+@pytest.mark.parametrize(
+    ("build", "chosen", "left_out"),
+    [
+        ({"HOST_GNU_TYPE": "x86_64-pc-linux-gnu"}, "test", set()),
+        ({"HOST_GNU_TYPE": "x86_64-pc-linux-gnu", "Py_GIL_DISABLED": 1}, "test-free-threaded", {"opencv"}),
+        ({"HOST_GNU_TYPE": "aarch64-linux-musl"}, "test-anywhere", {"opencv", "livekit", "mss", "sounddevice"}),
+        ({}, "test", set()),  # Windows
+    ],
+)
+def test_nothing_is_tested_with_that_has_no_wheel(monkeypatch, build, chosen, left_out):
+    monkeypatch.setattr(sysconfig, "get_config_var", build.get)
+    assert group.chosen() == chosen
+    assert {"opencv", "livekit", "mss", "sounddevice"} - installed(chosen) == left_out
+
+
+def installed(name):
+    """The first words of the requirements of a dependency group."""
+    groups = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["dependency-groups"]
+    found = set()
+    for entry in groups[name]:
+        found |= installed(entry["include-group"]) if isinstance(entry, dict) else {re.match(r"\w+", entry)[0]}
+    return found
+
+
 def test_a_trial_sees_no_rust(tmp_path):
     for folder, program in [("rust", "cargo"), ("plain", "sh")]:
         (tmp_path / folder).mkdir()

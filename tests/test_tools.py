@@ -8,6 +8,7 @@ import gc
 import itertools
 import json
 import logging
+import sys
 import threading
 import weakref
 from typing import Any
@@ -241,7 +242,12 @@ async def test_so_can_those_that_do_not_leave_a_thread_by_themselves(network, er
     ("function", "args", "words"),
     [
         (guarded, {"guard": {"level": 1}}, "KeyError: 'no such level'"),  # raised while the arguments are read
-        (nested, {"value": functools.reduce(lambda inner, _: [inner], range(900), [])}, "RecursionError"),
+        pytest.param(
+            nested,
+            {"value": functools.reduce(lambda inner, _: [inner], range(900), [])},
+            "RecursionError",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="C may go deeper there: it succeeds"),
+        ),
         (crooked, {}, "the result is not JSON: 'a'"),  # raised while the result is read
     ],
 )
