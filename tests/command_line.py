@@ -75,18 +75,15 @@ def connect_proxy():
             sink.close()
 
         async def lead(reader, writer):
-            head = (await reader.read(65_536)).split()
-            if not head:  # somebody has looked whether we are here
-                writer.close()
-                return
-            asked.append(head[1].decode())
-            there, back = await asyncio.open_connection("127.0.0.1", int(asked[-1].rpartition(":")[2]))
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            try:
-                await asyncio.gather(pump(reader, back), pump(there, writer))
-            finally:  # the proxy may be ended before they are
-                writer.close()
-                back.close()
+            with contextlib.closing(writer):  # the proxy may be ended at any of these steps
+                head = (await reader.read(65_536)).split()
+                if not head:  # somebody has looked whether we are here
+                    return
+                asked.append(head[1].decode())
+                there, back = await asyncio.open_connection("127.0.0.1", int(asked[-1].rpartition(":")[2]))
+                with contextlib.closing(back):
+                    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                    await asyncio.gather(pump(reader, back), pump(there, writer))
 
         server = await asyncio.start_server(lead, "127.0.0.1", 0)
         tell((server.sockets[0].getsockname()[1], asked))

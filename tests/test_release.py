@@ -135,7 +135,6 @@ def test_a_wheel_must_stay_small_and_keep_the_builder_to_itself(tmp_path):
 # --- a trial ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="programs are made by a mode here")
 @pytest.mark.parametrize(
     ("build", "chosen", "left_out"),
     [
@@ -160,6 +159,7 @@ def installed(name):
     return found
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="programs are made by a mode here")
 def test_a_trial_sees_no_rust(tmp_path):
     for folder, program in [("rust", "cargo"), ("plain", "sh")]:
         (tmp_path / folder).mkdir()
