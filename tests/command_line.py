@@ -16,7 +16,7 @@ import numpy as np
 
 from gemini_live import emulator
 from gemini_live.cli import main
-from gemini_live.emulator.listening import stop_listening
+from tcp_server import pass_on, tcp_server
 
 COMMAND = [sys.executable, "-W", "error", "-m", "gemini_live"]
 RATE_HZ = 16_000
@@ -69,26 +69,14 @@ def connect_proxy():
     async def serve(ended, tell):
         asked = []
 
-        async def pump(source, sink):
-            while data := await source.read(65_536):
-                sink.write(data)
-            sink.close()
-
         async def lead(reader, writer):
-            with contextlib.closing(writer):  # the proxy may be ended at any of these steps
-                head = (await reader.read(65_536)).split()
-                if not head:  # somebody has looked whether we are here
-                    return
+            if head := (await reader.read(65_536)).split():  # else somebody has looked whether we are here
                 asked.append(head[1].decode())
-                there, back = await asyncio.open_connection("127.0.0.1", int(asked[-1].rpartition(":")[2]))
-                with contextlib.closing(back):
-                    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                    await asyncio.gather(pump(reader, back), pump(there, writer))
+                await pass_on(reader, writer, int(asked[-1].rpartition(":")[2]), b"HTTP/1.1 200 OK\r\n\r\n")
 
-        server = await asyncio.start_server(lead, "127.0.0.1", 0)
-        tell((server.sockets[0].getsockname()[1], asked))
-        await ended.wait()
-        await stop_listening(server)
+        async with tcp_server(lead) as port:
+            tell((port, asked))
+            await ended.wait()
 
     return in_thread(serve)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
@@ -18,7 +17,7 @@ from command_line import closed_port, connect_proxy, in_terminal, in_thread, run
 from gemini_live import _core, emulator
 from gemini_live.cli import checks, reach
 from gemini_live.cli.checks import PURPOSES
-from gemini_live.emulator.listening import stop_listening
+from tcp_server import tcp_server
 
 no_errors_inside = emulator_client.no_errors_inside
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
@@ -363,12 +362,10 @@ def test_a_port_of_something_else(answer, said, capsys):
         async def reply(reader, writer):
             await reader.read(65_536)
             writer.write(answer)
-            writer.close()
 
-        server = await asyncio.start_server(reply, "127.0.0.1", 0)
-        tell(server.sockets[0].getsockname()[1])
-        await ended.wait()
-        await stop_listening(server)
+        async with tcp_server(reply) as port:
+            tell(port)
+            await ended.wait()
 
     with in_thread(serve) as port:
         _, found = examine(capsys, "--endpoint", f"ws://127.0.0.1:{port}")

@@ -16,7 +16,7 @@ from gemini_live.auth import Address, ApiKey, BearerToken, EphemeralToken, Gemin
 from gemini_live.config import TransportConfig
 from gemini_live.errors import ConfigError, TokenError, TokenRefused
 from gemini_live.minting import mint_token, token_provider
-from test_transport import tcp_server
+from tcp_server import tcp_server
 
 KEY = "AIza-made-up-0123456789"
 TOKEN = "auth_tokens/made-up-secret"  # noqa: S105 - it is not

@@ -9,7 +9,6 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
 from release import contents, files, group, licences, trial
@@ -152,7 +151,7 @@ def test_nothing_is_tested_with_that_has_no_wheel(monkeypatch, build, chosen, le
 
 def installed(name):
     """The first words of the requirements of a dependency group."""
-    groups = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["dependency-groups"]
+    groups = tomllib.loads((trial.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     found = set()
     for entry in groups[name]:
         found |= installed(entry["include-group"]) if isinstance(entry, dict) else {re.match(r"\w+", entry)[0]}

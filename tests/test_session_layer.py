@@ -13,6 +13,7 @@ import pytest
 
 import gemini_live as live
 from gemini_live import emulator
+from tcp_server import read_for_ever, tcp_server
 
 FAST = live.ReconnectPolicy(base_s=0.01, cap_s=0.02)
 MODEL = "gemini-3.8-live"
@@ -121,13 +122,8 @@ async def test_row_connect_is_usable_when_it_returns():
 
 
 async def test_row_connect_has_one_deadline():
-    async def silence(reader, writer):
-        await reader.read()
-        writer.close()
-
-    listener = await asyncio.start_server(silence, "127.0.0.1", 0)
-    async with listener:
-        url = f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with tcp_server(read_for_ever) as port:
+        url = f"ws://127.0.0.1:{port}"
         with pytest.raises(live.ConnectTimeout, match=r"within 0\.05 s"):
             await live.connect(MODEL, endpoint=url, auth="key", transport=live.TransportConfig(connect_timeout_s=0.05))
     assert not others()

@@ -14,7 +14,8 @@ from gemini_live.transport import dialling, fastnet
 from gemini_live.transport.fallback import AiohttpTransport
 from gemini_live.transport.stream import StreamTransport
 from gemini_live.transport.takeover import take_over
-from test_transport import dialled, hang_about, raw_server, read_for_ever, server, tls_contexts
+from tcp_server import read_for_ever
+from test_transport import dialled, hang_about, raw_server, server, tls_contexts
 
 HIGH_WATER = 16 * 1024
 

@@ -16,9 +16,9 @@ from aiohttp import WSMsgType, web
 from gemini_live.auth import Address
 from gemini_live.codec import frame
 from gemini_live.config import TransportConfig
-from gemini_live.emulator.listening import stop_listening
 from gemini_live.events import CloseKind
 from gemini_live.transport import DialError, dial
+from tcp_server import read_for_ever, tcp_server
 
 SECRET = "sk-very-secret"  # noqa: S105 - made up
 
@@ -76,32 +76,6 @@ async def server(handler, *, tls=None):
 
 
 @contextlib.asynccontextmanager
-async def tcp_server(serve, *, tls=None):
-    """A TCP server whose connections end with it; yields its port."""
-    connections = {}
-
-    async def connected(reader, writer):
-        connections[asyncio.current_task()] = writer.transport
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await serve(reader, writer)
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield listener.sockets[0].getsockname()[1]
-    finally:
-        await stop_listening(listener)
-        for transport in connections.values():
-            transport.abort()
-        if connections:
-            await asyncio.wait(connections)
-
-
-@contextlib.asynccontextmanager
 async def raw_server(serve, *, tls=None):
     """A TCP server that does the upgrade and then whatever the test wants with the streams; yields its URL."""
 
@@ -127,10 +101,6 @@ def tls_contexts():
     ours = ssl.create_default_context()
     authority.configure_trust(ours)
     return ours, theirs
-
-
-async def read_for_ever(reader, _writer):
-    await reader.read()
 
 
 async def dialled(url, **config):
