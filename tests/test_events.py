@@ -7,13 +7,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from gemini_live import events
-from gemini_live.events import Closed, CloseKind, Event, ModelAudio, Phase, SessionStats, SessionStatus
+from gemini_live import events, stats
+from gemini_live.events import Closed, CloseKind, Event, ModelAudio, Phase, SessionStatus
 
 STRUCTS = [
     thing
-    for name in events.__all__
-    if isinstance(thing := getattr(events, name), type) and issubclass(thing, msgspec.Struct)
+    for room in (events, stats)
+    for name in room.__all__
+    if isinstance(thing := getattr(room, name), type) and issubclass(thing, msgspec.Struct)
 ]
 EXAMPLES = {
     "data": b"\1\2",
@@ -126,9 +127,9 @@ def test_an_enumeration_is_spelled_as_its_values(kind):
 
 
 def test_a_session_begins_with_empty_accounts():
-    stats = SessionStats()
-    assert stats.accepted == stats.waiting + stats.written + stats.acknowledged + stats.expired == 0
-    assert stats.round_trip_s is None
+    empty = stats.SessionStats()
+    assert empty.accepted == empty.waiting + empty.written + empty.acknowledged + empty.expired == 0
+    assert empty.round_trip_s is None
 
 
 # --- audio ----------------------------------------------------------------------------------------------------------

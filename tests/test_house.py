@@ -14,7 +14,7 @@ import gemini_live
 PACKAGE = Path(gemini_live.__file__).parent
 
 # Floors, from the ground up. A room may import what lies on lower floors, and on its own floor what it names here.
-NAMES = {"errors", "messages", "setup_message", "config", "events"}
+NAMES = {"errors", "messages", "setup_message", "config", "events", "stats"}
 TRANSLATE = {"codec", "auth", "failures", "interop", "capabilities"}
 BELOW_OUTBOX = NAMES | TRANSLATE
 BELOW_DECISIONS = BELOW_OUTBOX | {"outbox", "conversation"}
@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "setup_message": {"messages"},
     "config": {"errors", "setup_message"},
     "events": {"messages"},
+    "stats": set(),
     # translate
     "codec": NAMES | {"_core", "piecewise", "server_messages"},
     # what the service sends, and the reading of it piece by piece: for the codec alone, which lets nothing raise

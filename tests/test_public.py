@@ -29,6 +29,7 @@ ROOMS_WITH_PUBLIC_NAMES = [
     "session",
     "setup_message",
     "snapshot",
+    "stats",
     "tool_ledger",
 ]
 

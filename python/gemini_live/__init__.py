@@ -80,7 +80,6 @@ from gemini_live.events import (
     InputDropped,
     InputTranscription,
     Interrupted,
-    KindStats,
     Lagged,
     ModalityTokenCount,
     ModelAudio,
@@ -91,7 +90,6 @@ from gemini_live.events import (
     Reconnected,
     Reconnecting,
     SessionResumption,
-    SessionStats,
     SessionStatus,
     SetupComplete,
     SpeechState,
@@ -154,6 +152,7 @@ from gemini_live.setup_message import (
     VoiceConsentSignature,
 )
 from gemini_live.snapshot import Snapshot
+from gemini_live.stats import KindStats, SessionStats
 from gemini_live.tool_ledger import PendingCall, ToolStats
 
 __all__ = [

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from gemini_live.codec import frame, message_of
-from gemini_live.events import DeliveryUncertain, InputDropped, KindStats
+from gemini_live.events import DeliveryUncertain, InputDropped
+from gemini_live.stats import KindStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from gemini_live import events, protocol
 from gemini_live.errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, SetupError
-from gemini_live.events import CloseKind, SessionStats, SessionStatus
+from gemini_live.events import CloseKind, SessionStatus
 from gemini_live.failures import Failure
 from gemini_live.inbox import Inbox
+from gemini_live.stats import SessionStats
 from gemini_live.transport import DialError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from gemini_live.audio_input import AudioInput
 from gemini_live.auth import VertexAi, origin_of
 from gemini_live.capabilities import check_responses
 from gemini_live.errors import ConfigError, NotResumable, SessionClosed
-from gemini_live.events import CloseKind, SessionStats, SessionStatus
+from gemini_live.events import CloseKind, SessionStatus
 from gemini_live.functions import Function
 from gemini_live.image import encode_image, hand_in, is_pixels
 from gemini_live.interop import contents_from, responses_from, struct_from
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gemini_live.recorder import Recorder
     from gemini_live.runner import Runner
     from gemini_live.speech import Encoding, Layout, Samples
+    from gemini_live.stats import SessionStats
     from gemini_live.telemetry import Telemetry
     from gemini_live.tool_ledger import ToolStats
     from gemini_live.tools import Tools

@@ -26,7 +26,8 @@ except ModuleNotFoundError as missing:
 
 from gemini_live import events
 from gemini_live.auth import GeminiApi, VertexAi, origin_of
-from gemini_live.events import CloseKind, KindStats, SessionStats
+from gemini_live.events import CloseKind
+from gemini_live.stats import KindStats, SessionStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
