@@ -16,17 +16,17 @@ async def tcp_server(serve, *, tls=None):
     """Calls the coroutine function ``serve`` with the streams of each client, and closes them; yields the port."""
     connections = {}
 
-    def connected(reader, writer):  # no coroutine: asyncio leaves a connection open whose coroutine is cancelled
-        connections[asyncio.ensure_future(talk(reader, writer))] = writer.transport
+    def connected(reader, writer):
+        task = asyncio.ensure_future(talk(reader, writer))
+        # whatever becomes of it: asyncio leaves open whose task is cancelled, and one may be before its first step
+        task.add_done_callback(lambda _: writer.close())
+        connections[task] = writer.transport
 
     async def talk(reader, writer):
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await serve(reader, writer)
-        finally:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
             writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            await writer.wait_closed()
 
     listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     try:

@@ -146,7 +146,7 @@ async def test_whoever_comes_through_the_door_afterwards_is_sent_away():
         assert emu.ledger.connections == []
 
 
-async def ask_through_tls(sock, context):
+async def ask_through_tls(sock, context, request):
     """A request and its answer, without anybody who would answer the end of TLS by himself."""
     loop = asyncio.get_running_loop()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -159,12 +159,21 @@ async def ask_through_tls(sock, context):
             incoming.write(await loop.sock_recv(sock, 65_536))
         else:
             break
-    tls.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    tls.write(request)
     await loop.sock_sendall(sock, outgoing.read())
     assert await loop.sock_recv(sock, 65_536)
 
 
-async def test_whoever_does_not_say_goodbye_is_cut_off(request):
+PAGE = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+SESSION = (
+    b"GET %b HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nx-goog-api-key: k\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % DEV.encode()
+)
+CLOSE = b"\x88\x82\0\0\0\0\x03\xe8"
+
+
+@pytest.mark.parametrize("asked", [PAGE, SESSION, SESSION + CLOSE], ids=["page", "session", "closed session"])
+async def test_whoever_does_not_say_goodbye_is_cut_off(asked, request):
     loop = asyncio.get_running_loop()
     if request.config.getoption("--uvloop"):
         pytest.skip("uvloop does not say whom it lets in before it has shaken hands")
@@ -172,7 +181,7 @@ async def test_whoever_does_not_say_goodbye_is_cut_off(request):
         host, _, port = emu.url.rpartition("/")[2].partition(":")
         with socket.create_connection((host, int(port))) as client:
             client.setblocking(False)
-            await ask_through_tls(client, emu.client_ssl_context())
+            await ask_through_tls(client, emu.client_ssl_context(), asked)
             await emu.stop()
             async with asyncio.timeout(5):
                 with contextlib.suppress(ConnectionResetError):

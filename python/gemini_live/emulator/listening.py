@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import ssl
@@ -26,7 +27,7 @@ class Port:
         self._serve = serve
         self._server: asyncio.Server | None = None
         self._letting_in: set[asyncio.Task[object]] = set()
-        self._inside: WeakSet[asyncio.Transport] = WeakSet()
+        self._inside: WeakKeyDictionary[asyncio.Transport, socket.socket] = WeakKeyDictionary()
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
         """Listen; the address is the kernel's choice where ``port`` is 0.
@@ -49,7 +50,7 @@ class Port:
     def _came_in(self, protocol: asyncio.Protocol, task: asyncio.Task[object]) -> None:
         self._letting_in.discard(task)
         if (transport := getattr(protocol, "transport", None)) is not None:  # else it has not got that far
-            self._inside.add(transport)
+            self._inside[transport] = transport.get_extra_info("socket")
 
     async def close(self) -> None:
         """Let nobody in any more, and turn away who is at the door; the others stay."""
@@ -62,9 +63,13 @@ class Port:
 
     async def clear(self) -> None:
         """Cut off whoever is still inside: TLS would wait half a minute for a client to agree to the end."""
-        for transport in self._inside:
+        for transport, its_socket in list(self._inside.items()):
             transport.abort()
-        await asyncio.sleep(0)  # in which their sockets are closed
+            # one of TLS that was closed twice, as aiohttp does, has let go of what it would abort
+            with contextlib.suppress(OSError):
+                its_socket.shutdown(socket.SHUT_RDWR)
+        for _ in range(3):  # in which the loop reads the end, gives up the connection, and closes its socket
+            await asyncio.sleep(0)
 
 
 async def stop_listening(server: asyncio.Server) -> None:
